@@ -1,0 +1,284 @@
+// Package host holds the nouns of NanoClaw and its sentinel errors, in one place
+// and without any I/O: what a role, an agent, a skill, a grant, a message and a
+// turn are. Working packages below it implement them and do not import each other.
+//
+// It must never open a file, a socket or a process, and never import anything but
+// the standard library and sdk/wire.
+package host
+
+import (
+	"errors"
+	"time"
+
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// Sentinel kinds. Every error that reaches a user, a skill or an exit code wraps one of them.
+var (
+	ErrDenied      = errors.New("denied")
+	ErrInvalid     = errors.New("invalid")
+	ErrNotFound    = errors.New("not found")
+	ErrTimeout     = errors.New("timed out")
+	ErrLimit       = errors.New("over limit")
+	ErrUnavailable = errors.New("unavailable")
+	ErrCrashed     = errors.New("crashed")
+	ErrBusy        = errors.New("busy")
+	ErrStopped     = errors.New("stopped")
+	// ErrUnknownOutcome says that an act may or may not have happened: it is never repeated by itself.
+	ErrUnknownOutcome = errors.New("outcome unknown")
+)
+
+// Named strings: none of them is interchangeable with another.
+type (
+	AgentID   string // slug + hash of (role, channel, account, chat)
+	RoleName  string
+	SkillName string
+	ChatID    string
+	TurnID    string
+	MessageID string // host's own; outgoing messages carry one before they are sent
+	Digest    string // "sha256:" + 64 hex digits
+)
+
+// Message is one inbound message, before and after it is stored.
+type Message struct {
+	Seq        int64     // local sequence, set by the store; order within a chat
+	Channel    string    // "console", "whatsapp"
+	Account    string    // which account of that channel; "" when there is only one
+	Chat       ChatID    //
+	Sender     string    // channel's identity of the sender
+	SenderName string    // what to show
+	ExternalID string    // the channel's message ID: unique with the four above
+	Text       string    //
+	Time       time.Time // when it was sent, as the channel says
+	Owner      bool      // sent by the owner of this installation
+}
+
+// Outgoing is one outbox row.
+type Outgoing struct {
+	ID      MessageID // pre-generated, so that a crash cannot send twice
+	Seq     int64     // order within a chat
+	Turn    TurnID    // "" when no turn made it
+	Channel string
+	Account string
+	Chat    ChatID
+	Text    string
+	ReplyTo string // external ID of the message answered
+	Kind    OutKind
+}
+
+// OutKind tells a channel how to show an outgoing message.
+type OutKind string
+
+// Kinds of outgoing messages.
+const (
+	OutReply  OutKind = "reply"
+	OutError  OutKind = "error"
+	OutNotice OutKind = "notice"
+)
+
+// Agent is a role at work for one chat.
+type Agent struct {
+	ID      AgentID
+	Role    RoleName
+	Channel string
+	Account string
+	Chat    ChatID
+}
+
+// Route says which role answers a chat and who may wake it.
+type Route struct {
+	Channel string
+	Account string
+	Chat    ChatID // "*" = every chat of the channel without a route of its own
+	Role    RoleName
+	Trigger string   // message must begin with it; "" = every message
+	Senders []string // allowed senders; empty = the owner alone
+	Agent   string   // alias: routes with the same value share one agent
+}
+
+// Stage is what a turn is busy with, for progress lines.
+type Stage string
+
+// Stages.
+const (
+	StageQueued    Stage = "queued"
+	StageContainer Stage = "container"
+	StageModel     Stage = "model"
+	StageTool      Stage = "tool"
+)
+
+// Event is something a channel may show while a turn runs. It is never stored.
+type Event struct {
+	Turn  TurnID
+	Stage Stage  // set on progress
+	Name  string // tool name when Stage is StageTool
+	Text  string // partial reply text when Stage is StageModel and text streams
+}
+
+// Limits bound one agent container.
+type Limits struct {
+	Memory      int64 // bytes; swap is the same, so none
+	CPUs        float64
+	PIDs        int64
+	TurnTimeout time.Duration
+	Workspace   wire.Quota
+}
+
+// Role is a named entry of nanoclaw.toml, resolved and frozen.
+type Role struct {
+	Name        RoleName
+	Description string
+	Prompt      string
+	Brain       SkillName   // skill agent that answers turns
+	Skills      []SkillName // brain not included
+	Delegates   []RoleName
+	PublicWeb   bool         // GET and HEAD of public addresses, no credentials
+	HTTP        []HTTPGrant  //
+	Mounts      []Mount      //
+	LLM         LLMGrant     //
+	Model       string       // name of a [models.NAME] entry; "" = [model]
+	LocalOnly   bool         // only loopback providers
+	Withhold    []Capability // of fs, kv, llm, tool: not given although listed (skill call grants exactly what is asked)
+	Sensitive   bool
+	AcceptRisk  string
+	Runtime     string // "" = engine.runtime
+	Limits      Limits
+}
+
+// HTTPGrant allows requests that match every part of it.
+type HTTPGrant struct {
+	Scheme  string            // "https" unless said
+	Hosts   []string          // canonical ASCII; exact, or "*.example.com" for any depth below and never the apex
+	Port    int               // 0 = the scheme's own
+	Methods []string          // upper case; empty = GET and HEAD
+	Paths   []string          // prefixes that end on a segment; empty = any
+	Headers map[string]string // header -> secret name, set by the broker
+	Private bool              // private and loopback addresses too; metadata addresses never
+}
+
+// Mount is a host directory a role sees at /mnt/Name.
+type Mount struct {
+	Name  string
+	Path  string // absolute, symlinks resolved
+	Write bool
+}
+
+// LLMGrant bounds model use. Zero = no bound.
+type LLMGrant struct {
+	DailyTokens int64
+}
+
+// Capability is a thing a skill may need.
+type Capability string
+
+// Capabilities. Each is one import module of the ABI, but fs, which is WASI preopens.
+const (
+	CapFS      Capability = "fs"
+	CapHTTP    Capability = "http"
+	CapLLM     Capability = "llm"
+	CapKV      Capability = "kv"
+	CapTool    Capability = "tool"
+	CapMessage Capability = "message"
+	CapTask    Capability = "task"
+	CapAgent   Capability = "agent"
+)
+
+// Capabilities in the order they are shown.
+var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessage, CapTask, CapAgent}
+
+// Kinds of skills.
+const (
+	KindSkill = "skill"
+	KindAgent = "agent"
+)
+
+// Manifest is what a skill says of itself: section nanoclaw.manifest.v1, JSON.
+type Manifest struct {
+	ABI          int         `json:"abi"`
+	Name         SkillName   `json:"name"`
+	Version      string      `json:"version"`
+	Kind         string      `json:"kind,omitempty"` // KindSkill (default) or KindAgent
+	Description  string      `json:"description"`
+	License      string      `json:"license,omitempty"`
+	Limits       SkillLimits `json:"limits"`
+	Capabilities []Need      `json:"capabilities,omitempty"`
+	Tools        []wire.Tool `json:"tools,omitempty"`
+}
+
+// SkillLimits narrows what one call of the skill may use.
+type SkillLimits struct {
+	MemoryMiB int `json:"memory_mib,omitempty"` // linear memory; default 64, at most 512
+	TimeoutMS int `json:"timeout_ms,omitempty"` // one tool call; default 30,000, at most 300,000
+}
+
+// Need is one capability a skill asks for.
+type Need struct {
+	Name      Capability `json:"name"`
+	Reason    string     `json:"reason"`
+	Optional  bool       `json:"optional,omitempty"`
+	Mode      string     `json:"mode,omitempty"`       // fs: "ro" or "rw" (default)
+	Path      string     `json:"path,omitempty"`       // fs: directory below the workspace; "" = all of it
+	Hosts     []string   `json:"hosts,omitempty"`      // http: host patterns; empty = whatever the role grants
+	Methods   []string   `json:"methods,omitempty"`    // http; empty = whatever the role grants
+	PublicWeb bool       `json:"public_web,omitempty"` // http: wants the public web
+}
+
+// Need returns the need called name.
+func (m *Manifest) Need(name Capability) (Need, bool) {
+	for _, n := range m.Capabilities {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return Need{}, false
+}
+
+// Skill is an admitted skill: its bytes were scanned, compiled in a container and stored by digest.
+type Skill struct {
+	Manifest Manifest
+	Digest   Digest
+	Dir      string // admitted form on the host: skill.wasm (metered) and cache/
+	Text     string // SKILL.md text, may be empty
+}
+
+// Scope is what one turn may do: who it is for and what is linked. The broker
+// is given it with the connection and believes nothing else.
+type Scope struct {
+	Turn   TurnID
+	Agent  Agent
+	Role   *Role
+	Skills map[SkillName]*Skill // brain included
+	Brain  SkillName            //
+	Emit   func(Event)          // never nil; must not block
+}
+
+// SecretSource says where a secret's value comes from. Exactly one field is set.
+type SecretSource struct {
+	Env     string   // environment variable of the host
+	File    string   // file of mode 0600 or stricter
+	Command []string // its trimmed stdout
+	Managed bool     // the sentinel "proxy-managed" of a Docker Sandbox
+}
+
+// ModelChoice is one configured model.
+type ModelChoice struct {
+	Name     string // "" for [model], else the NAME of [models.NAME]
+	Provider string // "anthropic", "openai", "offline" or "auto"
+	Model    string // the provider's model ID
+}
+
+// Decision is one audit entry: what was asked of the broker and what it said.
+type Decision struct {
+	Time       time.Time  `json:"time"`
+	Agent      AgentID    `json:"agent"`
+	Role       RoleName   `json:"role"`
+	Turn       TurnID     `json:"turn,omitempty"`
+	Call       string     `json:"call,omitempty"` // place in the turn
+	Skill      SkillName  `json:"skill"`          // as the runner says
+	Digest     Digest     `json:"digest,omitempty"`
+	Capability Capability `json:"capability"`
+	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
+	Verdict    string     `json:"verdict"` // "allow", "deny", or "outcome" after an act
+	Reason     string     `json:"reason"`  // matched grant, or why not
+	Bytes      int64      `json:"bytes,omitempty"`
+}

@@ -1,0 +1,205 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/channel"
+	"github.com/nanoclaw/nanoclaw/host/store"
+)
+
+// MaxText is the longest message in bytes that a turn takes.
+const MaxText = 128 << 10
+
+// TurnFunc runs one turn: messages in, reply text out. It returns within ctx.
+type TurnFunc func(ctx context.Context, a host.Agent, t store.Turn, emit func(host.Event)) (string, error)
+
+// Config is what a router needs.
+type Config struct {
+	Store    *store.Store
+	Channels []channel.Channel
+	Routes   []host.Route
+	Turn     TurnFunc
+	Help     func(role host.RoleName) string // answer to /help
+	Grace    time.Duration                   // how long Stop lets running turns finish
+	Log      hclog.Logger
+}
+
+// Router routes messages until Stop.
+type Router struct {
+	cfg      Config
+	channels map[string]channel.Channel
+	outbox   chan struct{} // something may be sendable
+
+	ctx    context.Context // of all turns; its cause says why they end
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	workers map[host.AgentID]*worker
+	closed  bool
+}
+
+// errShutdown is the cause that leaves a turn for the next host.
+var errShutdown = errors.New("the host is stopping")
+
+// New returns a router that does nothing until Start.
+func New(cfg Config) *Router {
+	r := &Router{
+		cfg: cfg, channels: make(map[string]channel.Channel), outbox: make(chan struct{}, 1),
+		workers: make(map[host.AgentID]*worker),
+	}
+	for _, c := range cfg.Channels {
+		r.channels[c.Name()] = c
+	}
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	return r
+}
+
+// Start takes up what the last host left, and begins to receive and send.
+func (r *Router) Start(ctx context.Context) error {
+	unknown, err := r.cfg.Store.Recover(ctx)
+	if err != nil {
+		return err
+	}
+	if unknown > 0 {
+		r.cfg.Log.Warn("messages whose sending was cut off are not sent again", "count", unknown)
+	}
+	interrupted, err := r.cfg.Store.Interrupted(ctx)
+	if err != nil {
+		return err
+	}
+	waiting, err := r.cfg.Store.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range append(interrupted, waiting...) {
+		r.wake(a)
+	}
+	r.wg.Go(func() { r.sendLoop() })
+	for _, c := range r.cfg.Channels {
+		r.wg.Go(func() { r.receive(c) })
+	}
+	return nil
+}
+
+func (r *Router) receive(c channel.Channel) {
+	if err := c.Run(r.ctx, r.Deliver); err != nil && r.ctx.Err() == nil {
+		r.cfg.Log.Error("channel stopped", "channel", c.Name(), "error", err)
+	}
+}
+
+// Stop lets running turns finish within the grace period, puts the others back for the
+// next start, and returns when nothing runs any more.
+func (r *Router) Stop() {
+	r.mu.Lock()
+	r.closed = true
+	busy := make([]*worker, 0, len(r.workers))
+	for _, w := range r.workers {
+		busy = append(busy, w)
+	}
+	r.mu.Unlock()
+	grace := time.After(r.cfg.Grace)
+	for _, w := range busy {
+		select {
+		case <-w.done:
+		case <-grace:
+			grace = closedTime
+		}
+	}
+	r.flush()
+	r.cancel(errShutdown)
+	r.wg.Wait()
+}
+
+var closedTime = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
+
+// Deliver is channel.Deliver: nil means committed.
+func (r *Router) Deliver(ctx context.Context, m host.Message) error {
+	if err := checkMessage(m); err != nil {
+		return err
+	}
+	t, ok := r.route(m)
+	if !ok || !mayWake(t, m) {
+		r.cfg.Log.Debug("recorded only", "channel", m.Channel, "routed", ok)
+		_, err := r.cfg.Store.AddMessage(ctx, m, "", false)
+		return err
+	}
+	a := agentOf(t, m)
+	if m.Owner {
+		if handled, err := r.command(ctx, t, a, m); handled || err != nil {
+			return err
+		}
+	}
+	if err := r.cfg.Store.EnsureAgent(ctx, a); err != nil {
+		return err
+	}
+	wakes := triggered(t.Trigger, m.Text)
+	fresh, err := r.cfg.Store.AddMessage(ctx, m, a.ID, wakes)
+	if err != nil {
+		return err
+	}
+	if fresh && wakes {
+		r.show(a, host.Event{Stage: host.StageQueued})
+		r.wake(a)
+	}
+	return nil
+}
+
+func checkMessage(m host.Message) error {
+	switch {
+	case len(m.Text) > MaxText:
+		return fmt.Errorf("%w: the message has %d bytes; at most %d are taken", host.ErrInvalid, len(m.Text), MaxText)
+	case !utf8.ValidString(m.Text):
+		return fmt.Errorf("%w: the message is not valid UTF-8 text", host.ErrInvalid)
+	case strings.TrimSpace(m.Text) == "":
+		return fmt.Errorf("%w: the message is empty", host.ErrInvalid)
+	}
+	return nil
+}
+
+// command handles what the owner may say to the host itself, before any queue.
+func (r *Router) command(ctx context.Context, t host.Route, a host.Agent, m host.Message) (bool, error) {
+	var answer func() string
+	switch strings.ToLower(withoutTrigger(t.Trigger, m.Text)) {
+	case "/help":
+		answer = func() string { return r.cfg.Help(a.Role) }
+	case "/stop":
+		answer = func() string { return r.stop(a.ID) }
+	default:
+		return false, nil
+	}
+	fresh, err := r.cfg.Store.AddMessage(ctx, m, "", false)
+	if err != nil || !fresh {
+		return true, err
+	}
+	return true, r.Notify(ctx, host.Outgoing{
+		Channel: a.Channel, Account: a.Account, Chat: a.Chat, ReplyTo: m.ExternalID, Text: answer(), Kind: host.OutNotice,
+	})
+}
+
+// Notify queues a message that no turn made.
+func (r *Router) Notify(ctx context.Context, o host.Outgoing) error {
+	if o.ID == "" {
+		o.ID = host.NewMessageID()
+	}
+	if err := r.cfg.Store.Enqueue(ctx, o); err != nil {
+		return err
+	}
+	r.flush()
+	return nil
+}
+
+func (r *Router) show(a host.Agent, e host.Event) {
+	if c := r.channels[a.Channel]; c != nil {
+		c.Show(a.Chat, e)
+	}
+}

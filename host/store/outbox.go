@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/nanoclaw/nanoclaw/host"
+)
+
+// Enqueue puts a message that no turn made (a notice) into the outbox.
+func (s *Store) Enqueue(ctx context.Context, o host.Outgoing) error {
+	return s.tx(ctx, func(tx *sql.Tx) error { return s.enqueue(ctx, tx, o) })
+}
+
+func (s *Store) enqueue(ctx context.Context, tx *sql.Tx, o host.Outgoing) error {
+	_, err := tx.ExecContext(ctx,
+		`INSERT INTO outbox (id, turn, channel, account, chat, text, reply_to, kind, created, state)
+		 VALUES (?,?,?,?,?,?,?,?,?,'queued')`,
+		o.ID, null(string(o.Turn)), o.Channel, o.Account, o.Chat, o.Text, o.ReplyTo, o.Kind, s.now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("store: outbox: %w", err)
+	}
+	return nil
+}
+
+// Sendable lists the oldest queued message of every chat that has none on its way:
+// order holds within a chat, and no chat waits for another.
+func (s *Store) Sendable(ctx context.Context) ([]host.Outgoing, error) {
+	return query(ctx, s.db, scanOutgoing,
+		`SELECT seq, id, coalesce(turn, ''), channel, account, chat, text, reply_to, kind FROM outbox
+		 WHERE state = 'queued' AND seq IN
+		 (SELECT min(seq) FROM outbox WHERE state IN ('queued','sending') GROUP BY channel, account, chat)
+		 ORDER BY seq`)
+}
+
+func scanOutgoing(r *sql.Rows) (o host.Outgoing, err error) {
+	err = r.Scan(&o.Seq, &o.ID, &o.Turn, &o.Channel, &o.Account, &o.Chat, &o.Text, &o.ReplyTo, &o.Kind)
+	return o, err
+}
+
+// SendState is where an outbox row stands.
+type SendState string
+
+// States. A row that was Sending when the host died becomes Unknown and is never sent again by itself.
+const (
+	Queued  SendState = "queued"
+	Sending SendState = "sending"
+	Sent    SendState = "sent"
+	Undone  SendState = "failed"
+	Unknown SendState = "unknown"
+)
+
+// Mark moves one outbox row to state.
+func (s *Store) Mark(ctx context.Context, id host.MessageID, state SendState, reason string) error {
+	var sent sql.NullInt64
+	if state == Sent {
+		sent = sql.NullInt64{Int64: s.now().UnixMilli(), Valid: true}
+	}
+	_, err := s.db.ExecContext(ctx, `UPDATE outbox SET state = ?, error = ?, sent = ? WHERE id = ?`,
+		state, reason, sent, id)
+	if err != nil {
+		return fmt.Errorf("store: outbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// Recover is called once at start: sends that the last host began and did not see end
+// become unknown. It returns how many.
+func (s *Store) Recover(ctx context.Context) (int64, error) {
+	res, err := s.db.ExecContext(ctx,
+		`UPDATE outbox SET state = 'unknown', error = 'the host stopped while it was being sent' WHERE state = 'sending'`)
+	if err != nil {
+		return 0, fmt.Errorf("store: recover: %w", err)
+	}
+	return res.RowsAffected()
+}

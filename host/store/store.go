@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nanoclaw/nanoclaw/host"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+)
+
+// Store is one open database. Safe for concurrent use.
+type Store struct {
+	db  *sql.DB
+	now func() time.Time
+}
+
+// schema is a list of forward migrations; PRAGMA user_version counts those applied.
+var schema = []string{`
+CREATE TABLE agents (
+	id TEXT PRIMARY KEY, role TEXT NOT NULL, channel TEXT NOT NULL, account TEXT NOT NULL,
+	chat TEXT NOT NULL, created INTEGER NOT NULL);
+CREATE TABLE turns (
+	n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, agent TEXT NOT NULL REFERENCES agents(id),
+	state TEXT NOT NULL CHECK (state IN ('running','done','failed','stopped')),
+	attempts INTEGER NOT NULL DEFAULT 1, created INTEGER NOT NULL, ended INTEGER, error TEXT NOT NULL DEFAULT '');
+CREATE INDEX turns_by_agent ON turns(agent, n);
+CREATE TABLE messages (
+	seq INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT REFERENCES agents(id), turn TEXT REFERENCES turns(id),
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, sender TEXT NOT NULL,
+	sender_name TEXT NOT NULL, external_id TEXT NOT NULL, text TEXT NOT NULL, time INTEGER NOT NULL,
+	owner INTEGER NOT NULL, wakes INTEGER NOT NULL,
+	UNIQUE (channel, account, chat, sender, external_id));
+CREATE INDEX messages_waiting ON messages(agent, seq) WHERE turn IS NULL;
+CREATE INDEX messages_by_turn ON messages(turn);
+CREATE TABLE outbox (
+	seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, turn TEXT REFERENCES turns(id),
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, text TEXT NOT NULL,
+	reply_to TEXT NOT NULL, kind TEXT NOT NULL, created INTEGER NOT NULL, sent INTEGER,
+	state TEXT NOT NULL CHECK (state IN ('queued','sending','sent','failed','unknown')),
+	error TEXT NOT NULL DEFAULT '');
+CREATE INDEX outbox_open ON outbox(channel, account, chat, seq) WHERE state IN ('queued','sending');
+CREATE INDEX outbox_by_turn ON outbox(turn);
+CREATE TABLE kv (
+	agent TEXT NOT NULL, skill TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+	PRIMARY KEY (agent, skill, key)) WITHOUT ROWID;
+CREATE TABLE usage (
+	role TEXT NOT NULL, day TEXT NOT NULL, tokens INTEGER NOT NULL,
+	PRIMARY KEY (role, day)) WITHOUT ROWID;
+`}
+
+// Open opens or creates the database at path, mode 0600, and brings its schema forward.
+func Open(ctx context.Context, path string) (*Store, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	f.Close()
+	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
+		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	s := &Store{db: db, now: time.Now}
+	if err := s.migrate(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("store: open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Close closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+func (s *Store) migrate(ctx context.Context) error {
+	var have int
+	if err := s.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return err
+	}
+	if have > len(schema) {
+		return fmt.Errorf("%w: schema %d is newer than this program's %d; use the newer nanoclaw",
+			host.ErrInvalid, have, len(schema))
+	}
+	for i := have; i < len(schema); i++ {
+		err := s.tx(ctx, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, schema[i]); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", i+1))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migration %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// tx runs f in one transaction: all of it or nothing.
+func (s *Store) tx(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, rollback(tx))
+	}
+	return tx.Commit()
+}
+
+func rollback(tx *sql.Tx) error {
+	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
+		return err
+	}
+	return nil
+}
