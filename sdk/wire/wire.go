@@ -24,8 +24,6 @@
 // against the agent's own list and can only narrow.
 package wire
 
-import "encoding/json"
-
 // Paths of the two HTTP services.
 const (
 	PathHealth = "/v1/healthz"
@@ -165,13 +163,13 @@ type Loaded struct {
 
 // Tool is an MCP Tool object with NanoClaw's examples.
 type Tool struct {
-	Name         string          `json:"name"` // in a manifest: the skill's own name for it; to models: the public name
-	Title        string          `json:"title,omitempty"`
-	Description  string          `json:"description,omitempty"`
-	InputSchema  json.RawMessage `json:"inputSchema,omitempty"`
-	OutputSchema json.RawMessage `json:"outputSchema,omitempty"`
-	Annotations  json.RawMessage `json:"annotations,omitempty"`
-	Examples     []string        `json:"examples,omitempty"` // phrases; {property} stands for an argument
+	Name         string     `json:"name"` // in a manifest: the skill's own name for it; to models: the public name
+	Title        string     `json:"title,omitempty"`
+	Description  string     `json:"description,omitempty"`
+	InputSchema  RawMessage `json:"inputSchema,omitempty"`
+	OutputSchema RawMessage `json:"outputSchema,omitempty"`
+	Annotations  RawMessage `json:"annotations,omitempty"`
+	Examples     []string   `json:"examples,omitempty"` // phrases; {property} stands for an argument
 }
 
 // PublicName is the name models and users know a tool by: skill_tool, or skill when both are the same.
@@ -192,9 +190,9 @@ type Content struct {
 
 // ToolResult is what nanoclaw_call writes with output_write: an MCP CallToolResult.
 type ToolResult struct {
-	Content           []Content       `json:"content"`
-	StructuredContent json.RawMessage `json:"structuredContent,omitempty"`
-	IsError           bool            `json:"isError,omitempty"`
+	Content           []Content  `json:"content"`
+	StructuredContent RawMessage `json:"structuredContent,omitempty"`
+	IsError           bool       `json:"isError,omitempty"`
 }
 
 // Text joins the text blocks of a result.
@@ -217,9 +215,9 @@ func TextResult(s string) ToolResult { return ToolResult{Content: []Content{{Typ
 
 // GuestCall is what input_read gives a guest inside nanoclaw_call.
 type GuestCall struct {
-	Tool      string          `json:"tool"` // the skill's own name for it; "turn" for a skill agent
-	Arguments json.RawMessage `json:"arguments"`
-	Call      CallInfo        `json:"call"`
+	Tool      string     `json:"tool"` // the skill's own name for it; "turn" for a skill agent
+	Arguments RawMessage `json:"arguments"`
+	Call      CallInfo   `json:"call"`
 }
 
 // CallInfo is what a guest may know about where it runs.
@@ -231,10 +229,10 @@ type CallInfo struct {
 
 // ToolCall is the body of PathTool and one element of a nanoclaw_tool_1 call.
 type ToolCall struct {
-	Name      string          `json:"name"` // public name
-	Arguments json.RawMessage `json:"arguments,omitempty"`
-	Turn      string          `json:"turn,omitempty"`       // PathTool only
-	TimeoutMS int             `json:"timeout_ms,omitempty"` // PathTool only
+	Name      string     `json:"name"` // public name
+	Arguments RawMessage `json:"arguments,omitempty"`
+	Turn      string     `json:"turn,omitempty"`       // PathTool only
+	TimeoutMS int        `json:"timeout_ms,omitempty"` // PathTool only
 }
 
 // Outcome kinds of a tool call or turn that did not answer.
@@ -342,16 +340,16 @@ const (
 
 // Block is one content block in the Messages shape.
 type Block struct {
-	Type      string          `json:"type"`
-	Text      string          `json:"text,omitempty"`
-	ID        string          `json:"id,omitempty"`          // tool_use
-	Name      string          `json:"name,omitempty"`        // tool_use
-	Input     json.RawMessage `json:"input,omitempty"`       // tool_use
-	ToolUseID string          `json:"tool_use_id,omitempty"` // tool_result
-	Content   []Content       `json:"content,omitempty"`     // tool_result
-	IsError   bool            `json:"is_error,omitempty"`    // tool_result
-	Data      string          `json:"data,omitempty"`        // image, base64
-	MIMEType  string          `json:"mime_type,omitempty"`   // image
+	Type      string     `json:"type"`
+	Text      string     `json:"text,omitempty"`
+	ID        string     `json:"id,omitempty"`          // tool_use
+	Name      string     `json:"name,omitempty"`        // tool_use
+	Input     RawMessage `json:"input,omitempty"`       // tool_use
+	ToolUseID string     `json:"tool_use_id,omitempty"` // tool_result
+	Content   []Content  `json:"content,omitempty"`     // tool_result
+	IsError   bool       `json:"is_error,omitempty"`    // tool_result
+	Data      string     `json:"data,omitempty"`        // image, base64
+	MIMEType  string     `json:"mime_type,omitempty"`   // image
 }
 
 // LLMMessage is one message of a model conversation.

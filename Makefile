@@ -1,0 +1,109 @@
+# NanoClaw. `make run` is all a new machine needs; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-print-directory
+# Go may be installed and not on the PATH; what is on the PATH wins.
+export PATH := $(PATH):/usr/local/go/bin
+
+GO_NEEDED := $(shell sed -n 's/^go //p' go.mod)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+SKILLS := $(patsubst skills/%/skill.toml,%,$(wildcard skills/*/skill.toml))
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+FUZZTIME ?= 10s
+
+# The tools of `make check`, and nowhere else.
+GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
+
+# STAGE NAME COMMAND… runs COMMAND and says how long it took.
+STAGE := stage() { local TIMEFORMAT="%6.1R s  $$1"; shift; time "$$@"; }; stage
+
+.PHONY: help build skills run test test-all check bench lines fuzz clean go docker race FORCE
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+build: bin/nanoclaw bin/nanoclaw-runner ## both programs into bin/, the bundled skills into plugins/ (default)
+	@$(MAKE) -j2 BUILT=1 skills
+
+# The programs are built each time (Go decides what is stale) but replaced only when
+# they differ, so that the skills are rebuilt only when the tool that builds them changed.
+ifndef BUILT
+bin/nanoclaw: FORCE | go
+	@mkdir -p bin && echo "building $@ (a few minutes the first time)"
+	@$(STAGE) $@ env $(GOBUILD) -ldflags '-s -w -X main.Version=$(VERSION)' -o $@.new ./cmd/nanoclaw
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# No version is stamped into the runner: its digest is its name, and every admitted
+# skill is compiled again when it changes. It is built for the Docker daemon's machine.
+bin/nanoclaw-runner: FORCE bin/nanoclaw | go
+	@arch=$$(bin/nanoclaw doctor --arch) && echo "building $@ (linux/$$arch)" && \
+	$(STAGE) $@ env GOOS=linux GOARCH=$$arch $(GOBUILD) -ldflags '-s -w' -o $@.new ./cmd/nanoclaw-runner
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+endif
+
+skills: $(SKILLS:%=plugins/%.wasm)
+
+.SECONDEXPANSION:
+plugins/%.wasm: bin/nanoclaw $$(shell find skills/$$* sdk -type f ! -name '*_test.go') | bin/nanoclaw-runner
+	@echo "building $@"
+	@$(STAGE) $@ bin/nanoclaw skill build skills/$* -o $@ >bin/$*.log 2>&1 || { cat bin/$*.log >&2; exit 1; }
+
+run: build docker ## build everything, make sure that Docker answers, open a chat
+	@bin/nanoclaw chat
+
+docker: build
+	@bin/nanoclaw doctor --fix --yes
+
+test: build docker race ## every test, those that need Docker included
+	@$(STAGE) test go test -race -short -timeout 18m ./...
+
+test-all: build docker race ## what takes longer too: long tests, and each fuzz target for FUZZTIME
+	@$(STAGE) test-all go test -race -timeout 60m ./...
+	@$(MAKE) fuzz
+
+# The race detector needs a C compiler.
+race: | go
+	@command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null || { \
+		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || { \
+			echo "make: the race detector needs a C compiler: install gcc and run again" >&2; exit 1; }; \
+		echo "installing gcc for the race detector"; export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update; apt-get -qq install -y --no-install-recommends gcc libc6-dev </dev/null >/dev/null; }
+
+check: | go ## formatting, vet, staticcheck, dead code, go.mod, builds for every platform
+	@diff=$$($(GOFUMPT) -d .); [ -z "$$diff" ] || { echo "$$diff"; echo "make: not formatted: run $(GOFUMPT) -w ." >&2; exit 1; }
+	@$(STAGE) vet go vet ./...
+	@$(STAGE) "vet, wasm" env GOOS=wasip1 GOARCH=wasm go vet ./sdk/... ./skills/...
+	@$(STAGE) staticcheck $(STATICCHECK) ./...
+	@$(STAGE) "staticcheck, wasm" $(STATICCHECK) -matrix ./sdk/... ./skills/... <<<'wasm: GOOS=wasip1 GOARCH=wasm'
+	@dead=$$($(DEADCODE) -test ./...); [ -z "$$dead" ] || { echo "$$dead"; echo "make: functions that nothing calls" >&2; exit 1; }
+	@dead=$$($(DEADCODE) ./cmd/nanoclaw ./cmd/nanoclaw-runner); [ -z "$$dead" ] || { \
+		echo "$$dead"; echo "make: functions that only tests call" >&2; exit 1; }
+	@go mod tidy -diff
+	@for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do \
+		$(STAGE) "nanoclaw $$p" env GOOS=$${p%/*} GOARCH=$${p#*/} $(GOBUILD) -o /dev/null ./cmd/nanoclaw; done
+	@for a in amd64 arm64; do \
+		$(STAGE) "nanoclaw-runner linux/$$a" env GOOS=linux GOARCH=$$a $(GOBUILD) -o /dev/null ./cmd/nanoclaw-runner; done
+
+bench: build docker ## measure; prints a table and writes bench.json
+	@go run ./host/daemon/bench -o bench.json
+
+lines: | go ## how much there is to audit
+	@go test -count=1 -run '^TestBudget$$' -v ./host | sed -n '/^|/p; /FAIL/p'
+
+fuzz: | go ## each fuzz target for FUZZTIME (10s)
+	@grep -rl --include='*_test.go' '^func Fuzz' cmd host sdk skills | while read -r file; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$file" | while read -r name; do \
+			$(STAGE) "$$name" go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" </dev/null || exit 1; \
+		done || exit 1; done
+
+clean: ## remove what was built
+	@rm -rf bin bench.json $(SKILLS:%=plugins/%.wasm)
+
+go:
+	@command -v go >/dev/null || { echo "make: Go is missing: install Go $(GO_NEEDED) or newer, see https://go.dev/dl/" >&2; exit 1; }
+	@have=$$(go env GOVERSION 2>/dev/null || GOTOOLCHAIN=local go env GOVERSION); have=$${have#go}; have=$${have%%[- ]*}; \
+	[ "$$have" = devel ] || [ "$$(printf '%s\n' "$(GO_NEEDED)" "$$have" | sort -V | head -n 1)" = "$(GO_NEEDED)" ] || { \
+		echo "make: Go $$have is too old: install Go $(GO_NEEDED) or newer, see https://go.dev/dl/" >&2; exit 1; }

@@ -1,0 +1,283 @@
+package host_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	pathpkg "path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// House numbers of STYLE, for code that is not a test.
+const (
+	maxColumns   = 120 // a tab is one
+	maxFileLines = 400
+	maxFuncLines = 80
+)
+
+// sum is one line of the audit budget: packages whose lines are counted together. There
+// is no cap for a single package, so code lives where it belongs.
+type sum struct {
+	name     string
+	packages []string // "x/*" = x and everything below it
+	max      int      // a raise needs its reason in a comment here
+}
+
+var budget = []sum{
+	{"trusted core", []string{
+		"host", "host/audit", "host/secret", "host/broker", "host/skill", "host/container",
+		"host/agent", "host/store", "sdk/wire", "sdk/module",
+	}, 4000},
+	{"adapters", []string{
+		"host/config", "host/model", "host/router", "host/schedule", "host/channel/*", "host/daemon",
+	}, 4000},
+	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
+	{"command line", []string{"cmd/nanoclaw"}, 3000},
+}
+
+// pkg is one package: all its files that are not tests, whatever they are built for.
+type pkg struct {
+	path  string // below the module
+	doc   string
+	files []file
+}
+
+type file struct {
+	path    string
+	imports []string
+	tokens  int      // lines that hold a token; comments are free
+	lines   int      // all lines
+	wide    []int    // lines of more than maxColumns
+	long    []string // functions of more than maxFuncLines
+}
+
+func (p *pkg) imports() []string {
+	set := map[string]bool{}
+	for _, f := range p.files {
+		for _, imp := range f.imports {
+			set[imp] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func (p *pkg) tokens() (n int) {
+	for _, f := range p.files {
+		n += f.tokens
+	}
+	return n
+}
+
+// count adds up the packages of one sum.
+func (s sum) count(tree map[string]*pkg) (n int) {
+	for path, p := range tree {
+		if s.has(path) {
+			n += p.tokens()
+		}
+	}
+	return n
+}
+
+func (s sum) has(path string) bool {
+	return slices.ContainsFunc(s.packages, func(want string) bool {
+		root, all := strings.CutSuffix(want, "/*")
+		return path == root || all && under(path, root)
+	})
+}
+
+// checkBudget says which sums are spent.
+func checkBudget(tree map[string]*pkg, budget []sum) (complaints []string) {
+	for _, s := range budget {
+		if n := s.count(tree); n > s.max {
+			complaints = append(complaints, fmt.Sprintf(
+				"%s: %d lines, budget %d: take something out, or raise the number with a reason beside it", s.name, n, s.max))
+		}
+	}
+	return complaints
+}
+
+// checkHouse finds what is too long or too wide to read.
+func checkHouse(tree map[string]*pkg) (complaints []string) {
+	for _, path := range slices.Sorted(maps.Keys(tree)) {
+		for _, f := range tree[path].files {
+			if f.lines > maxFileLines {
+				complaints = append(complaints, fmt.Sprintf("%s has %d lines, more than %d", f.path, f.lines, maxFileLines))
+			}
+			for _, n := range f.wide {
+				complaints = append(complaints, fmt.Sprintf("%s:%d is wider than %d columns", f.path, n, maxColumns))
+			}
+			for _, fn := range f.long {
+				complaints = append(complaints, fmt.Sprintf("%s: %s, more than %d", f.path, fn, maxFuncLines))
+			}
+		}
+	}
+	return complaints
+}
+
+// TestBudget prints the table of `make lines` under -v.
+func TestBudget(t *testing.T) {
+	tree := load(t)
+	if testing.Verbose() {
+		fmt.Print("| what | lines | budget |\n|---|---:|---:|\n")
+		for _, s := range budget {
+			fmt.Printf("| **%s** | **%d** | **%d** |\n", s.name, s.count(tree), s.max)
+			for _, path := range slices.Sorted(maps.Keys(tree)) {
+				if s.has(path) {
+					fmt.Printf("| `%s` | %d | |\n", path, tree[path].tokens())
+				}
+			}
+		}
+	}
+	report(t, checkBudget(tree, budget))
+	for path := range tree {
+		in := 0
+		for _, s := range budget {
+			if s.has(path) {
+				in++
+			}
+		}
+		counted := under(path, "host") && path != "host/daemon/bench" || under(path, "cmd")
+		if counted && in != 1 {
+			t.Errorf("package %s is counted in %d sums of the budget, not one", path, in)
+		}
+	}
+}
+
+func TestHouseNumbers(t *testing.T) { report(t, checkHouse(load(t))) }
+
+// TestBudgetBites gives the counter code with a known answer, and the rules what breaks them.
+func TestBudgetBites(t *testing.T) {
+	src := "// Package x is free.\npackage x\n\n/* so\nis this */\nvar s = `two\nlines`\n\nfunc f() {\n}\n"
+	f, _, err := parse("x.go", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.tokens != 5 { // package, var and its second line, func and its brace
+		t.Errorf("counted %d lines with a token, want 5", f.tokens)
+	}
+
+	long := "package x\nfunc f() {\n" + strings.Repeat("\tf()\n", 80) + "}\nvar s = \"" + strings.Repeat("é", 112) + "\"\n" +
+		strings.Repeat("\n", 400)
+	g, _, err := parse("long.go", []byte(long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := map[string]*pkg{"host/a": {path: "host/a", files: []file{g}}, "host/ab": {path: "host/ab", files: []file{f}}}
+	got := strings.Join(checkHouse(tree), "\n")
+	for _, want := range []string{"long.go has ", "long.go:84 is wider", "func f has 82 lines"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("house numbers: %q lacks %q", got, want)
+		}
+	}
+	if got := checkBudget(tree, []sum{{"a", []string{"host/a/*"}, g.tokens - 1}}); len(got) != 1 {
+		t.Errorf("a spent budget: %q", got)
+	}
+	if got := checkBudget(tree, []sum{{"a", []string{"host/a/*"}, g.tokens}}); len(got) != 0 {
+		t.Errorf("a budget just met: %q", got)
+	}
+}
+
+// load reads every package of the module, by its files and not by the build list, so that
+// what is built for another system counts too.
+func load(t *testing.T) map[string]*pkg {
+	t.Helper()
+	tree := map[string]*pkg{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != ".." && (d.Name() == "testdata" || d.Name() == "bin" || strings.HasPrefix(d.Name(), ".")):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel("..", path)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		f, doc, err := parse(rel, src)
+		if err != nil {
+			return err
+		}
+		dir := pathpkg.Dir(rel)
+		if tree[dir] == nil {
+			tree[dir] = &pkg{path: dir}
+		}
+		tree[dir].files = append(tree[dir].files, f)
+		tree[dir].doc += doc
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// parse measures one file.
+func parse(path string, src []byte) (f file, doc string, err error) {
+	fset := token.NewFileSet()
+	tree, err := parser.ParseFile(fset, path, src, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return file{}, "", err
+	}
+	f = file{path: path, lines: strings.Count(string(src), "\n"), tokens: tokenLines(src)}
+	for _, imp := range tree.Imports {
+		name, err := strconv.Unquote(imp.Path.Value)
+		if err != nil {
+			return file{}, "", err
+		}
+		f.imports = append(f.imports, name)
+	}
+	for i, line := range strings.Split(string(src), "\n") {
+		if utf8.RuneCountInString(line) > maxColumns {
+			f.wide = append(f.wide, i+1)
+		}
+	}
+	for _, d := range tree.Decls {
+		fn, ok := d.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > maxFuncLines {
+			f.long = append(f.long, fmt.Sprintf("func %s has %d lines", fn.Name.Name, n))
+		}
+	}
+	return f, tree.Doc.Text(), nil
+}
+
+// tokenLines counts the lines that hold a token. A literal over several lines counts all of them.
+func tokenLines(src []byte) int {
+	fset := token.NewFileSet()
+	f := fset.AddFile("", fset.Base(), len(src))
+	var s scanner.Scanner
+	s.Init(f, src, nil, 0)
+	held := map[int]bool{}
+	for {
+		pos, tok, lit := s.Scan()
+		if tok == token.EOF {
+			return len(held)
+		}
+		if tok == token.SEMICOLON && lit == "\n" { // inserted by the scanner, not written
+			continue
+		}
+		first := f.Line(pos)
+		for i := range strings.Count(lit, "\n") + 1 {
+			held[first+i] = true
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// tools runs the benchmarks of the WASM host, which only the runner may import, and reads
+// their output: for each language a call on an instance made ready ahead, and the same
+// export on a kept instance of the unmetered module.
+func (b *bench) tools(ctx context.Context) ([]Row, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkToolCall$", "-benchtime", "1s", "./host/wasm")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("tool calls: %w: %s", err, out)
+	}
+	ns := make(map[string]float64)
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) < 4 || !strings.HasPrefix(f[0], "BenchmarkToolCall/") {
+			continue
+		}
+		name := strings.TrimPrefix(f[0], "BenchmarkToolCall/")
+		if i := strings.LastIndexByte(name, '-'); i > 0 {
+			name = name[:i]
+		}
+		for i := 2; i+1 < len(f); i += 2 {
+			v, err := strconv.ParseFloat(f[i], 64)
+			if err != nil {
+				continue
+			}
+			switch f[i+1] {
+			case "ns/op":
+				if _, has := ns[name]; !has {
+					ns[name] = v
+				}
+			case "ns/call": // the call alone, on an instance that was ready
+				ns[name] = v
+			}
+		}
+	}
+	var rows []Row
+	for _, lang := range []string{"go", "rust", "c"} {
+		fresh, kept := ns[lang+"/fresh"], ns[lang+"/kept"]
+		if fresh == 0 || kept == 0 {
+			continue
+		}
+		rows = append(rows, row("tool_call_"+lang, "µs", fresh/1e3, "kept wazero call, µs", kept/1e3))
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("tool calls: no result in: %s", out)
+	}
+	return rows, nil
+}

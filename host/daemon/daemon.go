@@ -1,0 +1,255 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/agent"
+	"github.com/nanoclaw/nanoclaw/host/audit"
+	"github.com/nanoclaw/nanoclaw/host/broker"
+	"github.com/nanoclaw/nanoclaw/host/channel"
+	"github.com/nanoclaw/nanoclaw/host/channel/console"
+	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/router"
+	"github.com/nanoclaw/nanoclaw/host/skill"
+	"github.com/nanoclaw/nanoclaw/host/store"
+)
+
+// grace is how long a stopping host waits for running turns.
+const grace = 10 * time.Second
+
+// Options start a host.
+type Options struct {
+	Config  *config.Config
+	Log     hclog.Logger
+	Version string
+	Notice  func(string) // what the owner must know at start; nil = nobody listens
+}
+
+// Daemon is one running host.
+type Daemon struct {
+	opt     Options
+	cfg     *config.Config
+	log     hclog.Logger
+	started time.Time
+
+	engine  *Engine
+	store   *store.Store
+	audit   *audit.Log
+	skills  *skill.Registry
+	ready   chan struct{} // closed when the plugins were read once
+	agents  *agent.Manager
+	console *console.Console
+	router  *router.Router
+	admin   *http.Server
+
+	background context.CancelFunc
+	wg         sync.WaitGroup
+	closers    []func() error // run backwards at the end
+}
+
+// Start brings a host up. It returns once messages are taken; plugins that need compiling
+// may still be on their way, and turns wait for them.
+func Start(ctx context.Context, opt Options) (d *Daemon, err error) {
+	if opt.Notice == nil {
+		opt.Notice = func(string) {}
+	}
+	d = &Daemon{opt: opt, cfg: opt.Config, log: opt.Log, started: time.Now(), ready: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if err := d.openState(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.openEngine(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.openAgents(); err != nil {
+		return nil, err
+	}
+	d.startPlugins()
+	return d, d.serve(ctx)
+}
+
+func (d *Daemon) openState(ctx context.Context) error {
+	unlock, err := lockState(d.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	d.onClose(func() error { unlock(); return nil })
+	if d.store, err = store.Open(ctx, filepath.Join(d.cfg.StateDir, "nanoclaw.db")); err != nil {
+		return err
+	}
+	d.onClose(d.store.Close)
+	if d.audit, err = audit.Open(filepath.Join(d.cfg.StateDir, "audit")); err != nil {
+		return err
+	}
+	d.onClose(d.audit.Close)
+	return nil
+}
+
+func (d *Daemon) openEngine(ctx context.Context) (err error) {
+	if d.cfg.Engine.RequireSandbox {
+		return fmt.Errorf("%w: engine.require_sandbox is true and this is not a microVM sandbox", host.ErrDenied)
+	}
+	if d.engine, err = OpenEngine(ctx, d.cfg, d.log); err != nil {
+		return err
+	}
+	d.onClose(d.engine.Close)
+	if !d.engine.Isolated() {
+		d.opt.Notice(NoContainers)
+	}
+	n, err := d.engine.Reap(ctx)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		d.log.Warn("removed containers that a host before this one left behind", "count", n)
+	}
+	return nil
+}
+
+func (d *Daemon) openAgents() error {
+	models, err := newModels(d.cfg, d.log)
+	if err != nil {
+		return err
+	}
+	b := broker.New(broker.Config{
+		Audit: d.audit, Models: models, KV: d.store, Usage: d.store,
+		Secrets: secrets(d.cfg), Proxy: nil, Log: d.log.Named("broker"),
+	})
+	e := d.cfg.Engine
+	d.agents = agent.New(agent.Config{
+		Engine: d.engine.Engine, Image: d.engine.Image, Handler: b.Handler,
+		Workspaces: filepath.Join(d.cfg.StateDir, "workspaces"),
+		MaxAgents:  e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,
+		Timezone: d.cfg.Assistant.Timezone, Log: d.log.Named("agent"),
+	})
+	d.onClose(func() error { d.agents.Close(context.Background()); return nil })
+	d.skills = skill.NewRegistry(skill.Config{
+		Dir: d.cfg.SkillsDir, State: d.cfg.StateDir, Admit: d.engine.Admitter(d.log.Named("admit")),
+		Log: d.log.Named("skill"),
+	})
+	return nil
+}
+
+// startPlugins reads plugins/ beside everything else: compiling a new file takes seconds.
+func (d *Daemon) startPlugins() {
+	ctx, cancel := context.WithCancel(context.Background())
+	d.background = cancel
+	d.wg.Go(func() {
+		defer close(d.ready)
+		if err := d.skills.Refresh(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("plugins", "dir", d.cfg.SkillsDir, "error", err)
+		}
+		for _, s := range d.skills.List() {
+			if s.State != skill.Ready && ctx.Err() == nil {
+				d.opt.Notice(fmt.Sprintf("plugin %s is not usable: %s", filepath.Base(s.File), s.Why))
+			}
+		}
+	})
+}
+
+func (d *Daemon) serve(ctx context.Context) error {
+	d.console = console.New()
+	d.router = router.New(router.Config{
+		Store: d.store, Channels: []channel.Channel{d.console}, Routes: routes(d.cfg),
+		Turn: d.turn, Help: d.help, Grace: grace, Log: d.log.Named("router"),
+	})
+	l, err := listen(d.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	if err := d.router.Start(ctx); err != nil {
+		l.Close()
+		return err
+	}
+	mux := http.NewServeMux()
+	d.console.Register(mux)
+	mux.HandleFunc("GET /v1/status", d.serveStatus)
+	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	d.wg.Go(func() { d.serveAdmin(l) })
+	return nil
+}
+
+func (d *Daemon) serveAdmin(l net.Listener) {
+	if err := d.admin.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		d.log.Error("admin socket", "error", err)
+	}
+}
+
+// Stop ends the host: running turns finish or are put back, containers are removed.
+func (d *Daemon) Stop() {
+	d.background()
+	d.router.Stop()
+	d.close()
+}
+
+func (d *Daemon) close() {
+	if d.background != nil {
+		d.background()
+	}
+	if d.admin != nil {
+		d.admin.Close()
+	}
+	d.wg.Wait()
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		if err := d.closers[i](); err != nil {
+			d.log.Warn("stopping", "error", err)
+		}
+	}
+	d.closers = nil
+}
+
+func (d *Daemon) onClose(f func() error) { d.closers = append(d.closers, f) }
+
+// routes are the configured ones; the owner's own console reaches main where none says otherwise.
+func routes(cfg *config.Config) []host.Route {
+	out := append([]host.Route(nil), cfg.Routes...)
+	if _, ok := cfg.Roles["main"]; ok {
+		out = append(out, host.Route{Channel: console.Name, Chat: "*", Role: "main"})
+	}
+	return out
+}
+
+// IsState reports whether dir was made by this program.
+func IsState(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "install-id"))
+	return err == nil
+}
+
+// Reset deletes everything in a state directory. The caller has asked.
+func Reset(dir string) error {
+	unlock, err := lockState(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// StateEntry says what a file of the state directory is.
+func StateEntry(name string) string {
+	about := map[string]string{
+		"nanoclaw.db": "messages, turns, outbox, keys of skills", "audit": "what the broker decided",
+		"workspaces": "files of the agents", "skills": "copies of plugins, by digest",
+		"admitted": "compiled plugins", "chat_history": "lines typed in chat", "install-id": "label of containers",
+	}
+	return about[name]
+}

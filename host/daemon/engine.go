@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/agent"
+	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/container"
+)
+
+// RuntimeNone is engine.runtime without containers.
+const RuntimeNone = "none"
+
+// NoContainers is announced at every start with RuntimeNone.
+const NoContainers = `engine.runtime is "none": agents run without containers, on WASM isolation alone; ` +
+	"anything that breaks out of wazero has this user's rights"
+
+// Engine is what agents run on: an engine, the image to start and the runner in it.
+type Engine struct {
+	host.Engine
+	Image  string // image ID; the runner's path without containers
+	Runner string // digest of the runner
+	Docker *container.Docker
+}
+
+// OpenEngine connects to the configured engine and makes sure that the agent image is there.
+// It installs nothing and starts no daemon.
+func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Engine, error) {
+	runner, err := RunnerPath()
+	if err != nil {
+		return nil, err
+	}
+	digest, err := fileDigest(runner)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Engine.Runtime == RuntimeNone {
+		return &Engine{Engine: container.NewProcess(runner, log), Image: runner, Runner: digest}, nil
+	}
+	install, err := installID(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	uid, gid := agentUser()
+	d, err := container.NewDocker(ctx, container.DockerConfig{
+		InstallID: install, Runtime: cfg.Engine.Runtime, UID: uid, GID: gid, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w; 'nanoclaw doctor --fix' sets Docker up", err)
+	}
+	image, built, err := d.EnsureImage(ctx, runner)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if built {
+		log.Info("agent image built", "image", image)
+	}
+	return &Engine{Engine: d, Image: image, Runner: digest, Docker: d}, nil
+}
+
+// Admitter compiles plugins on this engine.
+func (e *Engine) Admitter(log hclog.Logger) *agent.Admitter {
+	return &agent.Admitter{Engine: e.Engine, Image: e.Image, RunnerDigest: e.Runner, Log: log}
+}
+
+// nobody is the uid of agents when the host is root: never 0.
+const nobody = 65532
+
+// agentUser is the uid and gid inside agent containers: the host's own, but never root's.
+func agentUser() (uid, gid int) {
+	if uid, gid = os.Getuid(), os.Getgid(); uid == 0 {
+		return nobody, nobody
+	}
+	return uid, gid
+}
+
+// RunnerPath finds nanoclaw-runner beside this executable, then in ../libexec/nanoclaw.
+func RunnerPath() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	places := []string{
+		filepath.Join(filepath.Dir(exe), "nanoclaw-runner"),
+		filepath.Join(filepath.Dir(exe), "..", "libexec", "nanoclaw", "nanoclaw-runner"),
+	}
+	for _, p := range places {
+		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("%w: nanoclaw-runner is in neither %s; 'make build' makes it",
+		host.ErrNotFound, strings.Join(places, " nor "))
+}
+
+func fileDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,174 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/agent"
+	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/store"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// historyTurns is how many earlier turns a model sees.
+const historyTurns = 20
+
+// turn is router.TurnFunc: it puts together everything a turn is made of and gives it to
+// the agent's container. Nothing else reaches the container.
+func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func(host.Event)) (string, error) {
+	select {
+	case <-d.ready:
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	role := d.cfg.Roles[a.Role]
+	if role == nil {
+		return "", fmt.Errorf("%w: role %s is no longer in %s", host.ErrNotFound, a.Role, d.cfg.Path)
+	}
+	scope, err := d.scope(a, role, t.ID)
+	if err != nil {
+		return "", err
+	}
+	scope.Emit = emit
+	history, err := d.store.History(ctx, a.ID, historyTurns)
+	if err != nil {
+		return "", err
+	}
+	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Input: wire.Turn{
+		Turn: string(t.ID), System: d.system(role), History: history, Messages: chatMessages(t.Messages),
+		Tools: publicTools(scope), DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
+	}})
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", role.Name, err)
+	}
+	return reply.Text, nil
+}
+
+// scope is what the agent may use in this turn: the role's skills that are admitted now and
+// whose required capabilities the role grants.
+func (d *Daemon) scope(a host.Agent, role *host.Role, turn host.TurnID) (host.Scope, error) {
+	s := host.Scope{Turn: turn, Agent: a, Role: role, Brain: role.Brain, Skills: make(map[host.SkillName]*host.Skill)}
+	for _, name := range append([]host.SkillName{role.Brain}, role.Skills...) {
+		k, err := d.skills.Get(name)
+		if err == nil {
+			if miss := host.Grants(role, &k.Manifest).Missing; len(miss) > 0 {
+				err = fmt.Errorf("%w: it needs %v, which role %s does not grant", host.ErrDenied, miss, role.Name)
+			}
+		}
+		if err == nil {
+			s.Skills[name] = k
+			continue
+		}
+		if name == role.Brain {
+			return s, fmt.Errorf("skill %s of role %s: %w", name, role.Name, err)
+		}
+		d.log.Warn("skill left out of a turn", "role", role.Name, "skill", name, "reason", err)
+	}
+	if b := s.Skills[role.Brain]; b.Manifest.Kind != host.KindAgent {
+		return s, fmt.Errorf("%w: skill %s of role %s is not a skill agent", host.ErrInvalid, role.Brain, role.Name)
+	}
+	return s, nil
+}
+
+// publicTools lists the tools of a scope under the names models and users know, in the
+// order of the role's list.
+func publicTools(s host.Scope) []wire.Tool {
+	var out []wire.Tool
+	for _, name := range s.Role.Skills {
+		k := s.Skills[name]
+		if k == nil {
+			continue
+		}
+		for _, t := range k.Manifest.Tools {
+			t.Name = wire.PublicName(string(name), t.Name)
+			t.OutputSchema = nil // models have no use for it
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func chatMessages(ms []host.Message) []wire.ChatMessage {
+	out := make([]wire.ChatMessage, len(ms))
+	for i, m := range ms {
+		out[i] = wire.ChatMessage{
+			Role: wire.RoleUser, Sender: m.SenderName, Text: m.Text, Time: m.Time.UTC().Format(time.RFC3339),
+		}
+	}
+	return out
+}
+
+func (d *Daemon) system(role *host.Role) string {
+	return fmt.Sprintf("You are %s, the %s agent of a personal assistant. The owner's time zone is %s.\n\n%s",
+		d.cfg.Assistant.Name, role.Name, d.cfg.Assistant.Timezone, strings.TrimSpace(role.Prompt))
+}
+
+// help answers /help.
+func (d *Daemon) help(name host.RoleName) string {
+	var b strings.Builder
+	b.WriteString("/help shows this, /stop ends the answer that is being worked on.\n")
+	role := d.cfg.Roles[name]
+	select {
+	case <-d.ready:
+	default:
+		role = nil
+	}
+	if role == nil {
+		return b.String() + "The plugins are still being read."
+	}
+	s, err := d.scope(host.Agent{Role: name}, role, "")
+	if err != nil {
+		return b.String() + err.Error() + "."
+	}
+	fmt.Fprintf(&b, "Role %s can use:", name)
+	for _, t := range publicTools(s) {
+		fmt.Fprintf(&b, "\n  /%s  %s", t.Name, t.Description)
+		if len(t.Examples) > 0 {
+			fmt.Fprintf(&b, " (%q)", t.Examples[0])
+		}
+	}
+	return b.String()
+}
+
+func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
+	c, err := d.store.Counts(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	st := d.agents.Stats()
+	s := Status{
+		Version: d.opt.Version, PID: os.Getpid(), Config: d.cfg.Path, State: d.cfg.StateDir, Started: d.started,
+		Runtime: d.cfg.Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
+		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running, Spares: st.Spares,
+		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
+	}
+	for _, k := range d.skills.List() {
+		s.Skills = append(s.Skills, SkillRow{File: k.File, Name: string(k.Name), State: string(k.State), Why: k.Why})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(s); err != nil {
+		d.log.Debug("status", "error", err)
+	}
+}
+
+// engineState says "ok" or why agents cannot start now.
+func (d *Daemon) engineState(ctx context.Context) string {
+	if d.engine.Docker == nil {
+		return "ok (no containers)"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := d.engine.Docker.Ping(ctx); err != nil {
+		return err.Error()
+	}
+	return "ok"
+}
+
+var _ = config.Config{}
