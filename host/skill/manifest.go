@@ -1,0 +1,273 @@
+package skill
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// ABI is the only version of the skill ABI there is.
+const ABI = 1
+
+// Bounds of a manifest; lengths are in characters where not said otherwise.
+const (
+	maxManifest    = 64 << 10 // bytes
+	maxBrackets    = 4_000    // in skill.toml: 30,000 nested keys keep the TOML parser busy for a minute
+	maxDescription = 1024
+	maxReason      = 200
+	maxTools       = 64
+	maxExamples    = 16
+	maxHosts       = 64
+	maxPublicName  = 64
+
+	defaultMemoryMiB, maxMemoryMiB = 64, 512
+	defaultTimeoutMS, maxTimeoutMS = 30_000, 300_000
+)
+
+var (
+	skillName   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	toolName    = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	versionText = regexp.MustCompile(`^[0-9A-Za-z.+-]{1,64}$`)
+	httpMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
+)
+
+// ParseManifest decodes and checks the JSON of a nanoclaw.manifest.v1 section and fills in defaults.
+func ParseManifest(b []byte) (host.Manifest, error) {
+	var m host.Manifest
+	if len(b) > maxManifest {
+		return m, fmt.Errorf("%w: manifest has %d bytes, at most %d", host.ErrInvalid, len(b), maxManifest)
+	}
+	if !utf8.Valid(b) {
+		return m, fmt.Errorf("%w: manifest is not UTF-8", host.ErrInvalid)
+	}
+	if err := wire.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("%w: manifest: %w", host.ErrInvalid, known(err))
+	}
+	return m, check(&m)
+}
+
+// BuildSpec is what skill.toml says about building.
+type BuildSpec struct {
+	Command string // shell command that writes the module to $OUT; "" = Go
+}
+
+// ParseSkillTOML decodes and checks skill.toml: the manifest's keys, as TOML, and `build`.
+// Schemas may be tables or strings of JSON.
+func ParseSkillTOML(b []byte) (host.Manifest, BuildSpec, error) {
+	src := struct {
+		host.Manifest
+		Build string `json:"build"`
+	}{Manifest: host.Manifest{ABI: ABI}}
+	fail := func(err error) (host.Manifest, BuildSpec, error) {
+		return host.Manifest{}, BuildSpec{}, fmt.Errorf("%w: skill.toml: %w", host.ErrInvalid, err)
+	}
+	if len(b) > maxManifest {
+		return fail(fmt.Errorf("%d bytes, at most %d", len(b), maxManifest))
+	}
+	if n := bytes.Count(b, []byte(".")) + bytes.Count(b, []byte("{")) + bytes.Count(b, []byte("[")); n > maxBrackets {
+		return fail(fmt.Errorf("%d of '.', '{' and '[', at most %d", n, maxBrackets))
+	}
+	var tree map[string]any
+	if err := toml.Unmarshal(b, &tree); err != nil {
+		return fail(err)
+	}
+	object, err := json.Marshal(jsonStrings(tree))
+	if err != nil {
+		return fail(err)
+	}
+	if err := wire.Unmarshal(object, &src); err != nil {
+		return fail(known(err))
+	}
+	if err := check(&src.Manifest); err != nil {
+		return fail(err)
+	}
+	return src.Manifest, BuildSpec{Command: src.Build}, nil
+}
+
+// jsonStrings turns schemas written as strings of JSON into what they say.
+func jsonStrings(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			s, isString := e.(string)
+			if isString && (k == "inputSchema" || k == "outputSchema" || k == "annotations") && json.Valid([]byte(s)) {
+				v[k] = json.RawMessage(s)
+			} else if k != "properties" {
+				jsonStrings(e)
+			}
+		}
+	case []map[string]any:
+		for _, e := range v {
+			jsonStrings(e)
+		}
+	case []any:
+		for _, e := range v {
+			jsonStrings(e)
+		}
+	}
+	return v
+}
+
+var manifestKeys = strings.Fields("abi name version kind description license limits capabilities tools build " +
+	"memory_mib timeout_ms reason optional mode path hosts methods public_web " +
+	"title inputSchema outputSchema annotations examples")
+
+// known adds the nearest known key to the error about an unknown one.
+func known(err error) error {
+	key, ok := strings.CutPrefix(err.Error(), `json: unknown field "`)
+	if !ok {
+		return err
+	}
+	key = strings.TrimSuffix(key, `"`)
+	best := slices.MinFunc(manifestKeys, func(a, b string) int { return distance(key, a) - distance(key, b) })
+	if distance(key, best) > 3 {
+		return fmt.Errorf("unknown key %.64q", key)
+	}
+	return fmt.Errorf("unknown key %q, did you mean %q?", key, best)
+}
+
+// distance is the number of edits between two keys; long ones are far from everything.
+func distance(a, b string) int {
+	if len(a) > 32 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			edit := diagonal
+			if a[i] != b[j] {
+				edit++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(edit, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// problems collects everything wrong with a manifest, so that one look mends it.
+type problems []string
+
+func (p *problems) unless(ok bool, format string, args ...any) {
+	if !ok && len(*p) < 20 {
+		*p = append(*p, fmt.Sprintf(format, args...))
+	}
+}
+
+// check finds all bad entries and fills in defaults.
+func check(m *host.Manifest) error {
+	if m.Kind == "" {
+		m.Kind = host.KindSkill
+	}
+	if m.Limits.MemoryMiB == 0 {
+		m.Limits.MemoryMiB = defaultMemoryMiB
+	}
+	if m.Limits.TimeoutMS == 0 {
+		m.Limits.TimeoutMS = defaultTimeoutMS
+	}
+	var p problems
+	p.unless(m.ABI == ABI, "abi is %d, only %d is known", m.ABI, ABI)
+	p.unless(len(m.Name) <= 64 && skillName.MatchString(string(m.Name)),
+		"name %.80q: 1 to 64 of a-z, 0-9 and single hyphens between them", m.Name)
+	p.unless(versionText.MatchString(m.Version), "version %.80q: 1 to 64 of letters, digits, '.', '+' and '-'", m.Version)
+	p.unless(m.Kind == host.KindSkill || m.Kind == host.KindAgent,
+		"kind %.80q: %q or %q", m.Kind, host.KindSkill, host.KindAgent)
+	p.unless(text(m.Description, 1, maxDescription, "\n"), "description: 1 to %d printable characters", maxDescription)
+	p.unless(text(m.License, 0, 100, ""), "license: at most 100 printable characters")
+	p.unless(m.Limits.MemoryMiB > 0 && m.Limits.MemoryMiB <= maxMemoryMiB, "limits.memory_mib: 1 to %d", maxMemoryMiB)
+	p.unless(m.Limits.TimeoutMS > 0 && m.Limits.TimeoutMS <= maxTimeoutMS, "limits.timeout_ms: 1 to %d", maxTimeoutMS)
+	for i, n := range m.Capabilities {
+		seen := slices.ContainsFunc(m.Capabilities[:i], func(o host.Need) bool { return o.Name == n.Name })
+		p.unless(!seen, "capability %q stands twice", n.Name)
+		p.need(n)
+	}
+	p.unless(len(m.Tools) <= maxTools, "%d tools, at most %d", len(m.Tools), maxTools)
+	p.unless(len(m.Tools) > 0 || m.Kind == host.KindAgent, "tools: at least one")
+	for i, t := range m.Tools {
+		seen := slices.ContainsFunc(m.Tools[:i], func(o wire.Tool) bool { return o.Name == t.Name })
+		p.unless(!seen, "tool %.80q stands twice", t.Name)
+		p.unless(m.Kind != host.KindAgent || t.Name == "turn",
+			"tool %.80q: a skill agent has the tool \"turn\" alone", t.Name)
+		p.tool(string(m.Name), t)
+	}
+	if len(p) > 0 {
+		return fmt.Errorf("%w: manifest: %s", host.ErrInvalid, strings.Join(p, "; "))
+	}
+	return nil
+}
+
+func (p *problems) need(n host.Need) {
+	p.unless(slices.Contains(host.Capabilities, n.Name), "capability %.80q is unknown", n.Name)
+	p.unless(text(n.Reason, 1, maxReason, ""),
+		"capability %.80q: a reason of 1 to %d printable characters", n.Name, maxReason)
+	if n.Name == host.CapFS {
+		p.unless(n.Mode == "" || n.Mode == "ro" || n.Mode == "rw", `capability "fs": mode %.80q: "ro" or "rw"`, n.Mode)
+		err := host.CheckWorkspacePath(n.Path)
+		p.unless(err == nil, `capability "fs": %.200v`, err)
+	} else {
+		p.unless(n.Mode == "" && n.Path == "", "capability %.80q: mode and path are for fs", n.Name)
+	}
+	if n.Name != host.CapHTTP {
+		p.unless(len(n.Hosts)+len(n.Methods) == 0 && !n.PublicWeb,
+			"capability %.80q: hosts, methods and public_web are for http", n.Name)
+		return
+	}
+	p.unless(len(n.Hosts) <= maxHosts, `capability "http": %d hosts, at most %d`, len(n.Hosts), maxHosts)
+	for _, h := range n.Hosts {
+		err := host.CheckHostPattern(h)
+		p.unless(err == nil, `capability "http": %.300v`, err)
+	}
+	for _, m := range n.Methods {
+		p.unless(slices.Contains(httpMethods, m),
+			`capability "http": method %.80q: one of %s`, m, strings.Join(httpMethods, ", "))
+	}
+}
+
+func (p *problems) tool(skill string, t wire.Tool) {
+	name := fmt.Sprintf("tool %.80q", t.Name)
+	public := wire.PublicName(skill, t.Name)
+	p.unless(toolName.MatchString(t.Name) && len(public) <= maxPublicName,
+		"%s: letters, digits, '_' and '-', at most %d with the skill's name", name, maxPublicName)
+	p.unless(text(t.Title, 0, 100, ""), "%s: title of at most 100 printable characters", name)
+	p.unless(text(t.Description, 1, maxDescription, "\n"),
+		"%s: description of 1 to %d printable characters", name, maxDescription)
+	p.unless(objectSchema(t.InputSchema), `%s: inputSchema must be a JSON schema with "type": "object"`, name)
+	p.unless(t.OutputSchema == nil || objectSchema(t.OutputSchema),
+		`%s: outputSchema must be one with "type": "object"`, name)
+	p.unless(t.Annotations == nil || isObject(t.Annotations), "%s: annotations must be a JSON object", name)
+	p.unless(len(t.Examples) <= maxExamples, "%s: %d examples, at most %d", name, len(t.Examples), maxExamples)
+	for _, e := range t.Examples {
+		p.unless(text(e, 1, maxReason, ""), "%s: examples of 1 to %d printable characters", name, maxReason)
+	}
+}
+
+func isObject(b []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) }
+
+func objectSchema(b []byte) bool {
+	var s struct {
+		Type any `json:"type"`
+	}
+	return isObject(b) && json.Unmarshal(b, &s) == nil && s.Type == "object"
+}
+
+// text reports whether s has lo to hi characters, all of them printable or in also.
+func text(s string, lo, hi int, also string) bool {
+	n := utf8.RuneCountInString(s)
+	return n >= lo && n <= hi && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && !strings.ContainsRune(also, r) })
+}

@@ -1,0 +1,67 @@
+//go:build !wasip1
+
+package abi
+
+import (
+	"sync"
+
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// Host answers in the place of the runner. sdktest.Host is the one there is.
+type Host interface {
+	// Capability answers one call of "http", "llm", "kv" or "tool".
+	Capability(name string, req []byte) ([]byte, wire.Status)
+	// Log takes one line.
+	Log(level uint32, text string)
+	// Workspace is the directory that stands for /workspace.
+	Workspace() string
+}
+
+var installed struct {
+	sync.Mutex
+	host Host
+}
+
+// Install makes h answer until remove is called. One host at a time: a second
+// one would answer calls of the first one's skill.
+func Install(h Host) (remove func()) {
+	installed.Lock()
+	defer installed.Unlock()
+	if installed.host != nil {
+		panic("sdk: two test hosts at once; tests of skills cannot run in parallel")
+	}
+	installed.host = h
+	return func() {
+		installed.Lock()
+		defer installed.Unlock()
+		installed.host = nil
+	}
+}
+
+func current() Host {
+	installed.Lock()
+	defer installed.Unlock()
+	if installed.host == nil {
+		panic("sdk: outside wasm a skill needs a host: call it through package sdktest")
+	}
+	return installed.host
+}
+
+// Workspace is where the agent's files are.
+func Workspace() string { return current().Workspace() }
+
+// Log writes one line to the host's log.
+func Log(level uint32, text string) { current().Log(level, text) }
+
+// HTTP stands for nanoclaw_http_1.
+func HTTP(req []byte) ([]byte, wire.Status) { return current().Capability("http", req) }
+
+// LLM stands for nanoclaw_llm_1.
+func LLM(req []byte) ([]byte, wire.Status) { return current().Capability("llm", req) }
+
+// KV stands for nanoclaw_kv_1.
+func KV(req []byte) ([]byte, wire.Status) { return current().Capability("kv", req) }
+
+// Tool stands for nanoclaw_tool_1.
+func Tool(req []byte) ([]byte, wire.Status) { return current().Capability("tool", req) }

@@ -1,0 +1,93 @@
+//go:build wasip1
+
+package abi
+
+import (
+	"runtime"
+	"unsafe"
+
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// Workspace is where the agent's files are.
+func Workspace() string { return "/workspace" }
+
+//go:wasmimport nanoclaw_core_1 input_read
+func inputRead(dst unsafe.Pointer, off, n uint32) uint32
+
+//go:wasmimport nanoclaw_core_1 output_write
+func outputWrite(src unsafe.Pointer, n uint32)
+
+//go:wasmimport nanoclaw_core_1 result_read
+func resultRead(dst unsafe.Pointer, off, n uint32) uint32
+
+//go:wasmimport nanoclaw_core_1 log
+func logWrite(level uint32, src unsafe.Pointer, n uint32)
+
+//go:wasmimport nanoclaw_http_1 call
+func httpCall(src unsafe.Pointer, n uint32) uint64
+
+//go:wasmimport nanoclaw_llm_1 call
+func llmCall(src unsafe.Pointer, n uint32) uint64
+
+//go:wasmimport nanoclaw_kv_1 call
+func kvCall(src unsafe.Pointer, n uint32) uint64
+
+//go:wasmimport nanoclaw_tool_1 call
+func toolCall(src unsafe.Pointer, n uint32) uint64
+
+// Input returns the first n bytes of the call's input.
+func Input(n uint32) []byte {
+	b := make([]byte, n)
+	return b[:inputRead(unsafe.Pointer(unsafe.SliceData(b)), 0, n)]
+}
+
+// Output appends b to the call's answer.
+func Output(b []byte) {
+	outputWrite(unsafe.Pointer(unsafe.SliceData(b)), uint32(len(b)))
+	runtime.KeepAlive(b)
+}
+
+// Log writes one line to the host's log.
+func Log(level uint32, text string) {
+	logWrite(level, unsafe.Pointer(unsafe.StringData(text)), uint32(len(text)))
+	runtime.KeepAlive(text)
+}
+
+// HTTP calls nanoclaw_http_1.
+func HTTP(req []byte) ([]byte, wire.Status) {
+	r := httpCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// LLM calls nanoclaw_llm_1.
+func LLM(req []byte) ([]byte, wire.Status) {
+	r := llmCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// KV calls nanoclaw_kv_1.
+func KV(req []byte) ([]byte, wire.Status) {
+	r := kvCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// Tool calls nanoclaw_tool_1.
+func Tool(req []byte) ([]byte, wire.Status) {
+	r := toolCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// result fetches the body whose length is in the low half of r.
+func result(r uint64) ([]byte, wire.Status) {
+	n := uint32(r)
+	b := make([]byte, n)
+	if n > 0 {
+		b = b[:resultRead(unsafe.Pointer(unsafe.SliceData(b)), 0, n)]
+	}
+	return b, wire.Status(r >> 32)
+}

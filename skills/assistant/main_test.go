@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/sdk/sdktest"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// script is a model that answers with its lines, one after the other, and keeps
+// what it was asked.
+type script struct {
+	lines []sdk.LLMResponse
+	asked []sdk.LLMRequest
+}
+
+func (s *script) complete(r sdk.LLMRequest) (*sdk.LLMResponse, error) {
+	s.asked = append(s.asked, r)
+	if len(s.asked) > len(s.lines) {
+		return nil, &sdk.Error{Status: wire.StatusUnavailable, Message: "no more lines"}
+	}
+	return &s.lines[len(s.asked)-1], nil
+}
+
+func say(text string) sdk.LLMResponse {
+	return sdk.LLMResponse{StopReason: wire.StopEndTurn, Content: []sdk.Block{{Type: wire.BlockText, Text: text}}}
+}
+
+func use(text string, names ...string) sdk.LLMResponse {
+	r := sdk.LLMResponse{StopReason: wire.StopToolUse, Content: []sdk.Block{{Type: wire.BlockText, Text: text}}}
+	for i, n := range names {
+		r.Content = append(r.Content, sdk.Block{
+			Type: wire.BlockToolUse, ID: n + string('1'+rune(i)), Name: n, Input: sdk.RawMessage(`{"n":` + string('1'+rune(i)) + `}`),
+		})
+	}
+	return r
+}
+
+var hello = sdk.Turn{
+	Turn: "t", System: "You are Andy.", Memory: "Likes tea.", MaxSteps: 4,
+	Messages: []sdk.ChatMessage{{Role: wire.RoleUser, Text: "hello"}},
+	Tools:    []wire.Tool{{Name: "echo", InputSchema: sdk.RawMessage(`{"type":"object"}`)}},
+}
+
+func play(t *testing.T, turn sdk.Turn, lines ...sdk.LLMResponse) (string, *script) {
+	t.Helper()
+	h, s := sdktest.New(t), &script{lines: lines}
+	h.LLM = s.complete
+	h.Tools = map[string]func(json.RawMessage) sdk.ToolOutcome{
+		"echo": func(args json.RawMessage) sdk.ToolOutcome {
+			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult("echo " + string(args))}
+		},
+		"fail": func(json.RawMessage) sdk.ToolOutcome {
+			r := wire.TextResult("out of milk")
+			r.IsError = true
+			return sdk.ToolOutcome{Outcome: wire.OutcomeToolError, Message: "tool error", Result: r}
+		},
+		"crash": func(json.RawMessage) sdk.ToolOutcome {
+			return sdk.ToolOutcome{Outcome: wire.OutcomeCrashed, Message: "skill crashed", Result: wire.ToolResult{Content: []wire.Content{}}}
+		},
+		"long": func(json.RawMessage) sdk.ToolOutcome {
+			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult(strings.Repeat("é", maxResult))}
+		},
+		"mute": func(json.RawMessage) sdk.ToolOutcome {
+			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.ToolResult{Content: []wire.Content{}}}
+		},
+	}
+	reply, err := h.Reply(turn)
+	if err != nil {
+		reply = "error: " + err.Error()
+	}
+	return reply, s
+}
+
+func TestPlainAnswer(t *testing.T) {
+	reply, s := play(t, hello, say("  hi \n"))
+	if reply != "hi" {
+		t.Errorf("got %q", reply)
+	}
+	r := s.asked[0]
+	if r.System != "You are Andy.\n\n# Memory\n\nLikes tea." || len(r.Tools) != 1 || r.Tools[0].Name != "echo" ||
+		len(r.Messages) != 1 || sdk.Text(r.Messages[0].Content) != "hello" {
+		t.Errorf("asked %+v", r)
+	}
+}
+
+func TestToolCallsOfOneAnswerRunTogether(t *testing.T) {
+	reply, s := play(t, hello, use("", "echo", "fail", "crash", "nosuch", "mute", "long"), say("fine"))
+	if reply != "fine" || len(s.asked) != 2 {
+		t.Fatalf("got %q after %d questions", reply, len(s.asked))
+	}
+	m := s.asked[1].Messages
+	if len(m) != 3 || m[1].Role != wire.RoleAssistant || m[2].Role != wire.RoleUser {
+		t.Fatalf("messages %+v", m)
+	}
+	if m[1].Content[0].Type != wire.BlockToolUse {
+		t.Error("the empty text block went back to the model")
+	}
+	type row struct {
+		ID, Text string
+		IsError  bool
+	}
+	var got []row
+	for _, b := range m[2].Content {
+		text := wire.ToolResult{Content: b.Content}.Text()
+		if len(text) > 100 {
+			text = text[len(text)-25:]
+		}
+		got = append(got, row{b.ToolUseID, text, b.IsError})
+	}
+	want := []row{
+		{"echo1", `echo {"n":1}`, false},
+		{"fail2", "out of milk", true},
+		{"crash3", "crashed: skill crashed", true},
+		{"nosuch4", "not_found: no tool nosuch", true},
+		{"mute5", "(ok, no output)", false},
+		{"long6", "\n[cut: 32768 bytes more]", false},
+	}
+	want[5].Text = got[5].Text
+	if !strings.HasSuffix(got[5].Text, "[cut: 32768 bytes more]") || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestEndings(t *testing.T) {
+	cutOff := say("half a sen")
+	cutOff.StopReason = wire.StopMaxTokens
+	cutCall := use("", "echo")
+	cutCall.StopReason = wire.StopMaxTokens
+	none := sdk.LLMResponse{StopReason: wire.StopEndTurn, Content: []sdk.Block{}}
+	e := use("thinking", "echo")
+	for name, c := range map[string]struct {
+		lines []sdk.LLMResponse
+		want  string
+	}{
+		"steps run out":       {[]sdk.LLMResponse{e, e, e, e, e}, "thinking\n\n(stopped: 4 steps were not enough to finish this)"},
+		"answers in time":     {[]sdk.LLMResponse{e, e, e, say("ok")}, "ok"},
+		"empty":               {[]sdk.LLMResponse{none}, "(The model gave an empty answer.)"},
+		"empty after tools":   {[]sdk.LLMResponse{e, say(" ")}, "Done."},
+		"cut off":             {[]sdk.LLMResponse{cutOff}, "half a sen\n\n(cut off: the model's answer reached its length limit)"},
+		"cut off in a call":   {[]sdk.LLMResponse{cutCall}, "(cut off: the model's answer reached its length limit)"},
+		"model fails midways": {[]sdk.LLMResponse{e}, "error: the model did not answer: unavailable: no more lines"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, s := play(t, hello, c.lines...)
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if len(s.asked) > 4 {
+				t.Errorf("the model was asked %d times", len(s.asked))
+			}
+			if len(s.asked) == 4 && !strings.Contains(sdk.Text(s.asked[3].Messages[6].Content), "last tool call") {
+				t.Error("the model was not told that its steps are used up")
+			}
+		})
+	}
+}
+
+func TestNoMessage(t *testing.T) {
+	if got, _ := play(t, sdk.Turn{Turn: "t"}); got != "error: the turn has no message" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Without the capability tool the model learns that its calls are refused.
+func TestToolsDenied(t *testing.T) {
+	h, s := sdktest.New(t), &script{lines: []sdk.LLMResponse{use("", "echo"), say("sorry")}}
+	h.LLM = s.complete
+	if got, err := h.Reply(hello); got != "sorry" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if b := s.asked[1].Messages[2].Content[0]; !b.IsError || !strings.Contains(b.Content[0].Text, "denied") {
+		t.Errorf("result %+v", b)
+	}
+}
