@@ -3,7 +3,9 @@ package host_test
 import (
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,10 +20,13 @@ const module = "github.com/nanoclaw/nanoclaw"
 // cmd/nanoclaw → daemon → working packages → host. The working packages know each other
 // only where a pair is written down.
 var arrows = map[string][]string{
-	"sdk/wire":   {},
-	"sdk/module": {},
-	"sdk":        {"sdk/wire"},
-	"skills/*":   {"sdk", "sdk/wire"},
+	"sdk/wire":          {},
+	"sdk/module":        {},
+	"sdk/internal/json": {},
+	"sdk/internal/abi":  {"sdk/wire"},
+	"sdk":               {"sdk/internal/abi", "sdk/internal/json", "sdk/wire"},
+	"sdk/sdktest":       {"sdk", "sdk/internal/abi", "sdk/wire"},
+	"skills/*":          {"sdk", "sdk/wire"},
 
 	"host":                 {"sdk/wire"},
 	"host/audit":           {"host"},
@@ -31,7 +36,7 @@ var arrows = map[string][]string{
 	"host/skill":           {"host", "sdk/module", "sdk/wire"},
 	"host/container":       {"host", "sdk/wire"},
 	"host/agent":           {"host", "sdk/wire"},
-	"host/broker":          {"host", "sdk/wire"},
+	"host/broker":          {"host", "host/secret", "sdk/wire"},
 	"host/model":           {"host", "sdk/wire"},
 	"host/channel":         {"host"},
 	"host/channel/console": {"host", "host/channel", "sdk/wire"},
@@ -42,15 +47,17 @@ var arrows = map[string][]string{
 		"host/container", "host/model", "host/router", "host/schedule", "host/secret", "host/skill", "host/store",
 		"sdk/wire",
 	},
-	"host/daemon/bench": {"host", "host/config", "host/container", "host/daemon", "host/skill", "sdk/wire"},
+	"host/daemon/bench": {"host", "host/channel/console", "host/config", "host/container", "host/daemon"},
 
 	// The WASM host: no noun of the trusted side, so that it can hold none of its secrets.
 	"host/wasm":           {"sdk/module", "sdk/wire"},
 	"cmd/nanoclaw-runner": {"host/wasm", "sdk/module", "sdk/wire"},
 
-	// Commands that need no running host use the package that does the job.
+	// Commands that need no running host use the package that does the job. The source of
+	// sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"host", "host/channel/console", "host/config", "host/container", "host/daemon", "host/skill", "sdk/wire",
+		"host", "host/channel/console", "host/config", "host/container", "host/daemon", "host/skill",
+		"sdk", "sdk/module", "sdk/wire",
 	},
 }
 
@@ -163,6 +170,41 @@ func TestRunnerHoldsNothing(t *testing.T) {
 		if under(d, module+"/host") && d != module+"/host/wasm" {
 			t.Errorf("cmd/nanoclaw-runner links %s: of host it may have host/wasm alone", d)
 		}
+	}
+}
+
+// TestNotice: every library that go.mod asks for is named with its licence in NOTICE.
+func TestNotice(t *testing.T) {
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	notice, err := os.ReadFile("../NOTICE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, checkNotice(string(mod), string(notice)))
+}
+
+func checkNotice(mod, notice string) (complaints []string) {
+	for line := range strings.Lines(mod) {
+		f := strings.Fields(line)
+		if len(f) != 2 || !strings.HasPrefix(line, "\t") { // an indirect one says so in a comment
+			continue
+		}
+		major := regexp.MustCompile(`/v[0-9]+$`)
+		if !slices.Contains(strings.Fields(notice), major.ReplaceAllString(f[0], "")) {
+			complaints = append(complaints, fmt.Sprintf("NOTICE does not name %s: add it with its licence", f[0]))
+		}
+	}
+	return complaints
+}
+
+func TestNoticeBites(t *testing.T) {
+	mod := "module m\n\nrequire (\n\texample.com/a v1.0.0\n\texample.com/b/v2 v2.0.0\n\texample.com/c v1.0.0 // indirect\n)\n"
+	got := checkNotice(mod, "  example.com/b  MIT\n")
+	if len(got) != 1 || !strings.Contains(got[0], "example.com/a") {
+		t.Errorf("got %q", got)
 	}
 }
 

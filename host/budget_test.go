@@ -196,7 +196,7 @@ func load(t *testing.T) map[string]*pkg {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != ".." && (d.Name() == "testdata" || d.Name() == "bin" || strings.HasPrefix(d.Name(), ".")):
+		case d.IsDir() && path != ".." && (d.Name() == "testdata" || strings.ContainsAny(d.Name()[:1], "._")):
 			return filepath.SkipDir
 		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
 			return nil

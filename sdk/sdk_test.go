@@ -72,7 +72,7 @@ func TestToolAnswers(t *testing.T) {
 		{"result that cannot be encoded", "chan", `{}`, "the answer cannot be encoded: cannot encode a chan", "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := sdktest.Call(t, c.tool, json.RawMessage(c.args))
+			r := sdktest.Call(t, c.tool, sdk.RawMessage(c.args))
 			if !strings.HasPrefix(r.Text(), c.text) || c.text == "" || string(r.StructuredContent) != c.structured || r.IsError != c.isError {
 				t.Errorf("got %+v", r)
 			}
@@ -164,8 +164,8 @@ func TestKV(t *testing.T) {
 
 func TestCallToolsInRounds(t *testing.T) {
 	h := sdktest.New(t)
-	h.Tools = map[string]func(json.RawMessage) sdk.ToolOutcome{
-		"echo": func(args json.RawMessage) sdk.ToolOutcome {
+	h.Tools = map[string]func(sdk.RawMessage) sdk.ToolOutcome{
+		"echo": func(args sdk.RawMessage) sdk.ToolOutcome {
 			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult(string(args))}
 		},
 	}
@@ -191,7 +191,7 @@ func TestCallToolsInRounds(t *testing.T) {
 func TestWorkspaceAndLog(t *testing.T) {
 	h := sdktest.New(t)
 	inTool(t, h, func() error {
-		sdk.Log(sdk.Info, "here")
+		sdk.Log(sdk.LevelInfo, "here")
 		return os.WriteFile(filepath.Join(sdk.Workspace(), "f"), []byte("x"), 0o600)
 	})
 	if _, err := os.Stat(filepath.Join(h.Workspace(), "f")); err != nil {
@@ -229,5 +229,16 @@ func TestConversation(t *testing.T) {
 	alone := sdk.Conversation(sdk.Turn{Messages: []sdk.ChatMessage{{Role: u, Sender: "Ann", Text: "hi"}}})
 	if alone[0].Content[0].Text != "hi" {
 		t.Errorf("the only sender is named: %+v", alone)
+	}
+}
+
+func TestMarshalAndUnmarshal(t *testing.T) {
+	b, err := sdk.Marshal(pair{1, 2})
+	if err != nil || string(b) != `{"a":1,"b":2}` {
+		t.Fatalf("got %s, %v", b, err)
+	}
+	var p pair
+	if err := sdk.Unmarshal(b, &p); err != nil || p != (pair{1, 2}) {
+		t.Errorf("got %+v, %v", p, err)
 	}
 }

@@ -127,13 +127,16 @@ func Unmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
 // with a path in skill.toml only that directory below it is there.
 func Workspace() string { return abi.Workspace() }
 
+// Level says how much a line of the log matters.
+type Level uint32
+
 // Levels of Log.
 const (
-	Debug uint32 = iota
-	Info
-	Warn
-	Failure
+	LevelDebug Level = iota
+	LevelInfo
+	LevelWarn
+	LevelError
 )
 
 // Log writes one line to the host's log, for the owner and never for a model.
-func Log(level uint32, text string) { abi.Log(level, text) }
+func Log(level Level, text string) { abi.Log(uint32(level), text) }

@@ -52,9 +52,8 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 	if err != nil {
 		return nil, err
 	}
-	uid, gid := agentUser()
 	d, err := container.NewDocker(ctx, container.DockerConfig{
-		InstallID: install, Runtime: cfg.Engine.Runtime, UID: uid, GID: gid, Log: log,
+		InstallID: install, Runtime: cfg.Engine.Runtime, UID: os.Getuid(), GID: os.Getgid(), Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; 'nanoclaw doctor --fix' sets Docker up", err)
@@ -72,17 +71,6 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 // Admitter compiles plugins on this engine.
 func (e *Engine) Admitter(log hclog.Logger) *agent.Admitter {
 	return &agent.Admitter{Engine: e.Engine, Image: e.Image, RunnerDigest: e.Runner, Log: log}
-}
-
-// nobody is the uid of agents when the host is root: never 0.
-const nobody = 65532
-
-// agentUser is the uid and gid inside agent containers: the host's own, but never root's.
-func agentUser() (uid, gid int) {
-	if uid, gid = os.Getuid(), os.Getgid(); uid == 0 {
-		return nobody, nobody
-	}
-	return uid, gid
 }
 
 // RunnerPath finds nanoclaw-runner beside this executable, then in ../libexec/nanoclaw.

@@ -25,6 +25,18 @@ type Admitter interface {
 	Key() string
 }
 
+// Admit asks a. What it finds wrong with the module is a refusal; what is wrong with
+// the machine is not.
+func Admit(ctx context.Context, a Admitter, wasmPath, outDir string) error {
+	err := a.Admit(ctx, wasmPath, outDir)
+	for _, verdict := range []error{host.ErrInvalid, host.ErrLimit, host.ErrCrashed} {
+		if errors.Is(err, verdict) {
+			return refusal{err}
+		}
+	}
+	return err
+}
+
 // maxMetered bounds skill.wasm: metering adds code to every block.
 const maxMetered = 64 << 20
 
@@ -91,7 +103,7 @@ func (r *Registry) compile(ctx context.Context, stored string, rec record) (_ st
 		}
 	}()
 	start := time.Now()
-	if err := r.cfg.Admit.Admit(ctx, stored, dir); err != nil {
+	if err := Admit(ctx, r.cfg.Admit, stored, dir); err != nil {
 		return "", err
 	}
 	r.log.Debug("admitted", "digest", rec.Digest, "took", time.Since(start).Round(time.Millisecond))
@@ -143,11 +155,12 @@ func store(path string, f *File) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return writeAtomic(path, f.Bytes, 0o444)
+	return WriteAtomic(path, f.Bytes, 0o444)
 }
 
-// writeAtomic makes path appear whole or not at all.
-func writeAtomic(path string, b []byte, mode os.FileMode) (err error) {
+// WriteAtomic makes path appear whole or not at all. Until then its name is one that no
+// Registry looks at.
+func WriteAtomic(path string, b []byte, mode os.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
 	if err != nil {
 		return err

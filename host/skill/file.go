@@ -188,12 +188,12 @@ func (f *File) imports() error {
 
 // capabilityOf is the capability behind an import module. fs has none: it is WASI preopens.
 func capabilityOf(mod string) (host.Capability, bool) {
-	name, ok := strings.CutPrefix(mod, "nanoclaw_")
-	if name, ok = strings.CutSuffix(name, "_1"); !ok || !strings.HasPrefix(mod, "nanoclaw_") {
-		return "", false
+	for _, c := range host.Capabilities {
+		if c != host.CapFS && mod == "nanoclaw_"+string(c)+"_1" {
+			return c, true
+		}
 	}
-	c := host.Capability(name)
-	return c, c != host.CapFS && slices.Contains(host.Capabilities, c)
+	return "", false
 }
 
 func exports(all []module.Export) error {
@@ -219,7 +219,7 @@ func Pack(wasm []byte, m host.Manifest, text string) ([]byte, error) {
 	}
 	sections, err := module.Parse(wasm)
 	if err != nil {
-		return nil, err
+		return nil, refusal{err}
 	}
 	sections = slices.DeleteFunc(sections, func(s module.Section) bool {
 		return s.ID == module.SecCustom && (s.Name == SectionManifest || s.Name == SectionText)

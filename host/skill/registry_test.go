@@ -243,6 +243,19 @@ func digestOf(t *testing.T, path string) host.Digest {
 	return f.Digest
 }
 
+// A verdict about the module is a refusal, exit code 3; trouble with the machine is not.
+func TestAdmitKinds(t *testing.T) {
+	for kind, refusal := range map[error]bool{
+		host.ErrInvalid: true, host.ErrLimit: true, host.ErrCrashed: true, host.ErrDenied: true,
+		host.ErrUnavailable: false, host.ErrStopped: false,
+	} {
+		a := &copyAdmitter{fail: func(string, string) error { return fmt.Errorf("%w: it", kind) }}
+		if err := Admit(t.Context(), a, "", t.TempDir()); !errors.Is(err, kind) || errors.Is(err, host.ErrDenied) != refusal {
+			t.Errorf("%v: %v", kind, err)
+		}
+	}
+}
+
 // Two hosts, or a host and `skill call`, admit the same file at once.
 func TestAdmitFileAtOnce(t *testing.T) {
 	s := newSetup(t)

@@ -16,17 +16,13 @@ const (
 	OpBlock        byte = 0x02
 	OpLoop         byte = 0x03
 	OpIf           byte = 0x04
-	OpElse         byte = 0x05
 	OpEnd          byte = 0x0b
 	OpBr           byte = 0x0c
-	OpBrIf         byte = 0x0d
-	OpBrTable      byte = 0x0e
 	OpReturn       byte = 0x0f
 	OpCall         byte = 0x10
 	OpCallIndirect byte = 0x11
 	OpGlobalGet    byte = 0x23
 	OpGlobalSet    byte = 0x24
-	OpMemoryGrow   byte = 0x40
 	OpRefFunc      byte = 0xd2
 	OpMisc         byte = 0xfc // Sub: memory 8 init, 10 copy, 11 fill; table 12 init, 14 copy, 15 grow, 17 fill
 	OpVec          byte = 0xfd

@@ -18,6 +18,7 @@
 package sdktest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,7 @@ import (
 type Host struct {
 	HTTP  func(sdk.Request) (*sdk.Response, error)
 	LLM   func(sdk.LLMRequest) (*sdk.LLMResponse, error)
-	Tools map[string]func(args json.RawMessage) sdk.ToolOutcome // by public name
+	Tools map[string]func(args sdk.RawMessage) sdk.ToolOutcome // by public name
 	KV    map[string]string
 
 	Turn     string // of the calls; "t1" unless set
@@ -81,7 +82,7 @@ func (h *Host) Call(tool string, args any) sdk.ToolResult {
 		h.t.Fatalf("%s: %v", tool, err)
 	}
 	var r sdk.ToolResult
-	if err := wire.Unmarshal(sdk.Dispatch(in), &r); err != nil {
+	if err := strict(sdk.Dispatch(in), &r); err != nil {
 		h.t.Fatalf("%s: the answer is not a ToolResult: %v", tool, err)
 	}
 	return r
@@ -144,9 +145,16 @@ func (h *Host) answer(name string, req []byte) (any, error) {
 	return nil, &sdk.Error{Status: wire.StatusDenied, Message: name + " is not granted"}
 }
 
+// strict decodes as the broker does: unknown fields are errors.
+func strict(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
 // read is as strict as the broker: an unknown field fails the test.
 func (h *Host) read(name string, req []byte, v any) error {
-	if err := wire.Unmarshal(req, v); err != nil {
+	if err := strict(req, v); err != nil {
 		h.t.Errorf("%s: request %s: %v", name, req, err)
 		return sdk.ErrInvalid
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -50,22 +49,22 @@ func play(t *testing.T, turn sdk.Turn, lines ...sdk.LLMResponse) (string, *scrip
 	t.Helper()
 	h, s := sdktest.New(t), &script{lines: lines}
 	h.LLM = s.complete
-	h.Tools = map[string]func(json.RawMessage) sdk.ToolOutcome{
-		"echo": func(args json.RawMessage) sdk.ToolOutcome {
+	h.Tools = map[string]func(sdk.RawMessage) sdk.ToolOutcome{
+		"echo": func(args sdk.RawMessage) sdk.ToolOutcome {
 			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult("echo " + string(args))}
 		},
-		"fail": func(json.RawMessage) sdk.ToolOutcome {
+		"fail": func(sdk.RawMessage) sdk.ToolOutcome {
 			r := wire.TextResult("out of milk")
 			r.IsError = true
 			return sdk.ToolOutcome{Outcome: wire.OutcomeToolError, Message: "tool error", Result: r}
 		},
-		"crash": func(json.RawMessage) sdk.ToolOutcome {
+		"crash": func(sdk.RawMessage) sdk.ToolOutcome {
 			return sdk.ToolOutcome{Outcome: wire.OutcomeCrashed, Message: "skill crashed", Result: wire.ToolResult{Content: []wire.Content{}}}
 		},
-		"long": func(json.RawMessage) sdk.ToolOutcome {
+		"long": func(sdk.RawMessage) sdk.ToolOutcome {
 			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult(strings.Repeat("é", maxResult))}
 		},
-		"mute": func(json.RawMessage) sdk.ToolOutcome {
+		"mute": func(sdk.RawMessage) sdk.ToolOutcome {
 			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.ToolResult{Content: []wire.Content{}}}
 		},
 	}

@@ -2,7 +2,7 @@
 //
 // Numbers are decimals of at most maxDigits digits as long as they can be exact,
 // and float64 from the first result on that cannot. Both are its own few lines
-// (nat.go, number.go), since math/big would make the skill a fifth larger.
+// (nat.go, number.go), since math/big would make the skill a quarter larger.
 package main
 
 import (

@@ -214,12 +214,15 @@ func pow(a, b num) (num, error) {
 		return div(integer(1), p)
 	}
 	// The power of a number of d digits has more than (d-1)*n digits.
-	if len(a.mant) > 0 && ((a.mant.digits()-1)*n > maxDigits || a.scale*n > maxDigits || n > 4*maxDigits && a.mant.cmp(nat{1}) != 0) {
-		return fromFloat(math.Pow(a.float(), float64(n)))
-	}
-	if a.mant.cmp(nat{1}) == 0 && a.scale == 0 {
+	isOne := a.scale == 0 && a.mant.cmp(nat{1}) == 0
+	switch {
+	case isOne:
 		a.neg = a.neg && n%2 == 1
 		return a, nil
+	case len(a.mant) == 0 && n > 0:
+		return a, nil
+	case (a.mant.digits()-1)*n > maxDigits || a.scale*n > maxDigits || n > 4*maxDigits:
+		return fromFloat(math.Pow(a.float(), float64(n)))
 	}
 	result, square := integer(1), a
 	var err error

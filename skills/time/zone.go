@@ -5,17 +5,35 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 //go:generate go run gen.go
 
-// simple maps what people write to the spelling of the tables.
-var simple = strings.NewReplacer("_", " ", "ã", "a", "á", "a", "à", "a", "â", "a", "ä", "a", "å", "a", "é", "e", "è", "e",
-	"ê", "e", "ë", "e", "í", "i", "î", "i", "ó", "o", "ô", "o", "õ", "o", "ö", "o", "ø", "o", "ú", "u", "ü", "u", "ç", "c",
-	"ñ", "n", "ł", "l", "ś", "s", ".", "", "’", "", "'", "")
+// accented and plain are letters and what the tables write for them.
+const (
+	accented = "ãáàâäåéèêëíîóòôõöøúüçñłś_"
+	plain    = "aaaaaaeeeeiioooooouucnls "
+)
 
-// fold is s in the spelling of the tables.
-func fold(s string) string { return simple.Replace(strings.ToLower(strings.TrimSpace(s))) }
+// fold is s in the spelling of the tables: lower case, no accents, no dots and quotes.
+func fold(s string) string {
+	var b []byte
+	for _, r := range strings.ToLower(strings.TrimSpace(s)) {
+		at := 0
+		for _, a := range accented {
+			if a == r {
+				r = rune(plain[at])
+				break
+			}
+			at++
+		}
+		if r != '.' && r != '\'' && r != '’' {
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return string(b)
+}
 
 // location finds the zone of place.
 func location(place string) (*time.Location, error) {

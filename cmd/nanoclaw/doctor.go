@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// States of a check. A warning is something to know; a failure is something to mend.
+const (
+	stateOK      = "ok"
+	stateWarning = "warning"
+	stateFailure = "failure"
+)
+
+// check is one line of `nanoclaw doctor`.
+type check struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+func ok(name, format string, args ...any) check {
+	return check{Name: name, State: stateOK, Detail: fmt.Sprintf(format, args...)}
+}
+
+func warning(name, fix, format string, args ...any) check {
+	return check{name, stateWarning, fmt.Sprintf(format, args...), fix}
+}
+
+func failure(name, fix string, err error) check {
+	return check{name, stateFailure, err.Error(), fix}
+}
+
+func (a *app) doctorCmd() *cobra.Command {
+	var fix, yes, asJSON, arch bool
+	c := &cobra.Command{
+		Use: "doctor", Short: "Check this machine and this installation", Args: cobra.NoArgs,
+		Long: `Check everything that a turn needs, from the configuration to a live agent container,
+which is started, compared with the list of what isolates it, and removed again.
+
+With --fix, first make sure that a Docker daemon answers: on Debian, Ubuntu and their
+relatives, as root, install docker.io and start it. It says what it will do and asks;
+--yes answers for you. It never starts a second daemon, and none where DOCKER_HOST or a
+Docker context points elsewhere. On other systems it says what to do.
+
+Exit code 0 when nothing failed; warnings are no failures.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := &doctor{app: a}
+			if arch {
+				fmt.Fprintln(a.stdout, d.daemonArch(cmd.Context()))
+				return nil
+			}
+			if fix {
+				if err := d.fix(cmd.Context(), yes); err != nil && !errors.Is(err, errDeclined) {
+					return err
+				}
+			}
+			d.examine(cmd.Context())
+			if asJSON {
+				return errors.Join(a.printJSON(d.checks), d.verdict())
+			}
+			d.print()
+			return d.verdict()
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&fix, "fix", false, "make a Docker daemon answer, installing it where needed")
+	f.BoolVarP(&yes, "yes", "y", false, "with --fix: do not ask")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&arch, "arch", false, "only print the architecture that the runner must be built for")
+	_ = f.MarkHidden("arch")
+	return c
+}
+
+// print shows the checks as a table, in colour on a terminal.
+func (d *doctor) print() {
+	out, isFile := d.stdout.(*os.File)
+	colour := isFile && term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == ""
+	marks := map[string]string{stateOK: "ok  ", stateWarning: "warn", stateFailure: "FAIL"}
+	colours := map[string]string{stateOK: "\x1b[32m", stateWarning: "\x1b[33m", stateFailure: red}
+	width := 0
+	for _, c := range d.checks {
+		width = max(width, len(c.Name))
+	}
+	margin := strings.Repeat(" ", len("warn")+2+width+2)
+	for _, c := range d.checks {
+		mark := marks[c.State]
+		if colour {
+			mark = colours[c.State] + mark + plain
+		}
+		text := c.Detail
+		if c.Fix != "" {
+			text += "\n→ " + c.Fix
+		}
+		fmt.Fprintf(d.stdout, "%s  %-*s  %s\n", mark, width, c.Name, strings.ReplaceAll(text, "\n", "\n"+margin))
+	}
+}
+
+// verdict is the error of the whole: nil unless a check failed.
+func (d *doctor) verdict() error {
+	failed := 0
+	for _, c := range d.checks {
+		if c.State == stateFailure {
+			failed++
+		}
+	}
+	switch failed {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("doctor: one check failed")
+	}
+	return fmt.Errorf("doctor: %d checks failed", failed)
+}

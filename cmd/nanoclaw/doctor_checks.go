@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/container"
+	"github.com/nanoclaw/nanoclaw/host/daemon"
+	"github.com/nanoclaw/nanoclaw/host/skill"
+)
+
+// Bounds on what is asked of a daemon that may be hung.
+const (
+	askDaemon     = 5 * time.Second
+	tryContainer  = time.Minute
+	oldestAPI     = "1.41" // Docker 20.10, what Debian 12 ships
+	sandboxMarker = "SANDBOX_NAME SANDBOX_ID SANDBOX_VM_ID"
+)
+
+// doctor examines one installation. Later checks use what earlier ones found.
+type doctor struct {
+	*app
+	cfg    *config.Config // nil when it is not valid
+	runner string         // "" when there is none
+	docker *container.Docker
+	info   container.Info
+	checks []check
+}
+
+func (d *doctor) add(c ...check) { d.checks = append(d.checks, c...) }
+
+// fix makes a daemon answer, unless this installation does without containers.
+func (d *doctor) fix(ctx context.Context, yes bool) error {
+	if cfg, err := d.loadConfig(); err == nil && cfg.Engine.Runtime == daemon.RuntimeNone {
+		return nil
+	}
+	endpoint, source, err := container.Endpoint()
+	if err != nil {
+		return err
+	}
+	return d.newSetup(endpoint, source, yes, func(ctx context.Context) error {
+		docker, _, err := d.ask(ctx)
+		if err == nil {
+			err = docker.Close()
+		}
+		return err
+	}).ensureDaemon(ctx)
+}
+
+// examine runs every check.
+func (d *doctor) examine(ctx context.Context) {
+	d.checkConfig()
+	d.checkState()
+	d.checkRunner()
+	if d.cfg == nil || d.cfg.Engine.Runtime != daemon.RuntimeNone {
+		if d.checkDocker(ctx) {
+			d.checkRuntime()
+			d.checkContainer(ctx)
+			d.docker.Close()
+		}
+	}
+	d.checkPlugins()
+	d.checkLayers()
+}
+
+func (d *doctor) checkConfig() {
+	cfg, err := d.loadConfig()
+	if err != nil {
+		d.add(failure("config", "see nanoclaw.toml as shipped, or give --config FILE", err))
+		return
+	}
+	d.cfg = cfg
+	var roles []string
+	for name := range cfg.Roles {
+		roles = append(roles, string(name))
+	}
+	slices.Sort(roles)
+	d.add(ok("config", "%s: roles %s", cfg.Path, strings.Join(roles, ", ")))
+}
+
+func (d *doctor) checkState() {
+	if d.cfg == nil {
+		return
+	}
+	dir := d.cfg.StateDir
+	st, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		d.add(ok("state", "%s: made at the first start", dir))
+	case err != nil:
+		d.add(failure("state", "make it readable for this user", err))
+	case !st.IsDir():
+		d.add(failure("state", "move it away or choose another with --state", fmt.Errorf("%s is not a directory", dir)))
+	case st.Mode().Perm()&0o077 != 0:
+		d.add(failure("state", "chmod 700 "+dir,
+			fmt.Errorf("%s has mode %v: others can look into it", dir, st.Mode().Perm())))
+	default:
+		d.add(writable(dir))
+	}
+}
+
+// writable tries it, because mode bits do not tell of read-only file systems.
+func writable(dir string) check {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return failure("state", "make "+dir+" writable for this user", err)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return failure("state", "make "+dir+" writable for this user", err)
+	}
+	return ok("state", "%s", dir)
+}
+
+func (d *doctor) checkRunner() {
+	path, err := daemon.RunnerPath()
+	if err != nil {
+		d.add(failure("runner", "make build", err))
+		return
+	}
+	d.runner = path
+	arch, err := runnerArch(path)
+	if err != nil {
+		d.add(failure("runner", "make build", err))
+		return
+	}
+	d.add(ok("runner", "%s (linux/%s, static)", path, arch))
+}
+
+// runnerArch is the GOARCH of the runner. The image holds nothing but it, so it must be static.
+func runnerArch(path string) (string, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("%s is no Linux program: %w", path, err)
+	}
+	defer f.Close()
+	if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		return "", fmt.Errorf("%s is linked dynamically: it would find no libraries in the image", path)
+	}
+	switch f.Machine {
+	case elf.EM_X86_64:
+		return "amd64", nil
+	case elf.EM_AARCH64:
+		return "arm64", nil
+	}
+	return "", fmt.Errorf("%s is built for %v", path, f.Machine)
+}
+
+// ask connects to the daemon and asks what it is, within bounds.
+func (d *doctor) ask(ctx context.Context) (*container.Docker, container.Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, askDaemon)
+	defer cancel()
+	docker, err := container.NewDocker(ctx, container.DockerConfig{InstallID: "doctor", Log: d.log})
+	if err != nil {
+		return nil, container.Info{}, err
+	}
+	info, err := docker.Info(ctx)
+	if err != nil {
+		return nil, container.Info{}, errors.Join(err, docker.Close())
+	}
+	return docker, info, nil
+}
+
+// daemonArch is what the runner is built for: the daemon's machine, this one when none answers.
+func (d *doctor) daemonArch(ctx context.Context) string {
+	docker, info, err := d.ask(ctx)
+	if err != nil {
+		return runtime.GOARCH
+	}
+	docker.Close()
+	return info.Arch
+}
+
+// checkDocker reports whether there is a daemon to go on with.
+func (d *doctor) checkDocker(ctx context.Context) bool {
+	const fix = "nanoclaw doctor --fix"
+	endpoint, source, err := container.Endpoint()
+	if err != nil {
+		d.add(failure("docker", fix, err))
+		return false
+	}
+	if d.docker, d.info, err = d.ask(ctx); err != nil {
+		d.add(failure("docker", fix, fmt.Errorf("%s (from %s): %w", endpoint, source, err)))
+		return false
+	}
+	i := d.info
+	d.add(ok("docker", "%s (from %s), version %s, API %s", endpoint, source, i.Version, i.APIVersion))
+	if i.Storage == "overlay2" || i.Storage == "overlayfs" {
+		d.add(ok("storage", "%s", i.Storage))
+	} else {
+		d.add(warning("storage", "let Docker use overlay2", "driver %s: containers start slowly", i.Storage))
+	}
+	d.add(ok("cgroup", "version %s, driver %s", i.CgroupVersion, i.CgroupDriver))
+	d.checkArch()
+	return true
+}
+
+func (d *doctor) checkArch() {
+	if d.runner == "" {
+		return
+	}
+	if arch, err := runnerArch(d.runner); err == nil && arch != d.info.Arch {
+		d.add(failure("architecture", "make build, which asks the daemon",
+			fmt.Errorf("the runner is built for %s, the daemon runs on %s", arch, d.info.Arch)))
+		return
+	}
+	d.add(ok("architecture", "%s", d.info.Arch))
+}
+
+func (d *doctor) checkRuntime() {
+	want := map[string]bool{}
+	if d.cfg != nil {
+		want[d.cfg.Engine.Runtime] = true
+		for _, r := range d.cfg.Roles {
+			want[r.Runtime] = true
+		}
+	}
+	for name := range want {
+		if name != "" && !slices.Contains(d.info.Runtimes, name) {
+			d.add(failure("runtime", "register it in the daemon's daemon.json, or choose another in engine.runtime",
+				fmt.Errorf("%q is not known to the daemon, which has %s", name, strings.Join(d.info.Runtimes, ", "))))
+			return
+		}
+	}
+	d.add(ok("runtime", "%s", strings.Join(d.info.Runtimes, ", ")))
+}
+
+// checkContainer builds the image where it is missing, starts one agent container just as
+// a turn would, and compares it with the list.
+func (d *doctor) checkContainer(ctx context.Context) {
+	if d.cfg == nil || d.runner == "" {
+		d.add(warning("container", "", "not tried: that needs a valid configuration and a runner"))
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryContainer)
+	defer cancel()
+	engine, err := daemon.OpenEngine(ctx, d.cfg, d.log)
+	if err != nil {
+		d.add(failure("image", "", err))
+		return
+	}
+	defer engine.Close()
+	d.add(ok("image", "%s", engine.Image))
+	began := time.Now()
+	drift, err := drift(ctx, engine, d.limits())
+	switch {
+	case err != nil:
+		d.add(failure("container", "", err))
+	case len(drift) > 0:
+		d.add(failure("container", "nothing should run here before this is understood",
+			fmt.Errorf("a live agent container is not as hardened as it must be:\n%s", strings.Join(drift, "\n"))))
+	default:
+		d.add(ok("container", "started in %d ms, hardened as listed", time.Since(began).Milliseconds()))
+	}
+}
+
+func (d *doctor) limits() host.Limits {
+	for _, r := range d.cfg.Roles {
+		return r.Limits
+	}
+	return host.Limits{Memory: 256 << 20, CPUs: 1, PIDs: 128}
+}
+
+func drift(ctx context.Context, e *daemon.Engine, limits host.Limits) (found []string, err error) {
+	c, err := e.Start(ctx, host.Spec{
+		Image: e.Image, Args: []string{"serve"}, Limits: limits, Labels: map[string]string{"agent": "doctor"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return e.Docker.InspectDrift(ctx, c.ID())
+}
+
+// checkPlugins scans the files as admission would; it compiles none of them.
+func (d *doctor) checkPlugins() {
+	if d.cfg == nil {
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(d.cfg.SkillsDir, "*.wasm"))
+	if err != nil || len(files) == 0 {
+		d.add(warning("skills", "make build", "%s holds no .wasm file: agents cannot even answer", d.cfg.SkillsDir))
+		return
+	}
+	var names []string
+	for _, path := range files {
+		f, err := skill.Read(path)
+		if err != nil {
+			d.add(warning("skills", "build it again, or remove it", "%s: %v", filepath.Base(path), err))
+			continue
+		}
+		names = append(names, string(f.Manifest.Name))
+	}
+	d.add(ok("skills", "%s: %s", d.cfg.SkillsDir, strings.Join(names, ", ")))
+}
+
+// checkLayers says which walls stand between an agent and this machine.
+func (d *doctor) checkLayers() {
+	inSandbox := slices.ContainsFunc(strings.Fields(sandboxMarker), func(k string) bool { return os.Getenv(k) != "" })
+	switch {
+	case inSandbox:
+		d.add(ok("layer 1", "inside a microVM sandbox"))
+	case d.cfg != nil && d.cfg.Engine.RequireSandbox:
+		d.add(failure("layer 1", "run inside a Docker Sandbox",
+			errors.New("engine.require_sandbox is set, and this is no microVM sandbox")))
+	default:
+		d.add(ok("layer 1", "no microVM sandbox around it (optional)"))
+	}
+	if d.cfg != nil && d.cfg.Engine.Runtime == daemon.RuntimeNone {
+		d.add(warning("layer 2", `remove runtime = "none"`, "MISSING: %s", daemon.NoContainers))
+	} else if d.docker != nil {
+		d.add(ok("layer 2", "a container for each turn"))
+	} else {
+		d.add(failure("layer 2", "", errors.New("no containers without a Docker daemon: no turn can run")))
+	}
+	d.add(ok("layer 3", "a WASM instance for each tool call"))
+	d.add(ok("layer 4", "all traffic through the broker"))
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nanoclaw/nanoclaw/host/daemon"
+)
+
+const installLabel = "nanoclaw.install"
+
+// TestScripts runs testdata/*.txtar: one user story each, with the real programs and real
+// containers. They are the manual of the command line.
+func TestScripts(t *testing.T) {
+	i := installed(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", i.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+			e.Setenv("PLUGINS", i.plugins)
+			e.Setenv("NANOCLAW_STATE", filepath.Join(e.WorkDir, "state"))
+			for _, k := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS"} {
+				if v, err := exec.Command("go", "env", k).Output(); err == nil {
+					e.Setenv(k, strings.TrimSpace(string(v)))
+				}
+			}
+			if err := os.WriteFile(filepath.Join(e.WorkDir, "shipped.toml"), []byte(i.config("")), 0o600); err != nil {
+				return err
+			}
+			return i.freshState(filepath.Join(e.WorkDir, "state"))
+		},
+	})
+}
+
+// TestNewSkillAnswers is the promise to a skill author: a skill that nobody has seen, with a
+// name and phrase made up now, built from source, put in place and asked, through containers.
+func TestNewSkillAnswers(t *testing.T) {
+	i := installed(t)
+	word := strings.ToLower(rand.Text()[:8])
+	src := t.TempDir()
+	write(t, filepath.Join(src, "main.go"), `package main
+
+import "github.com/nanoclaw/nanoclaw/sdk"
+
+type in struct {
+	Thing string `+"`json:\"thing\"`"+`
+}
+
+func init() {
+	sdk.Tool("`+word+`", func(_ sdk.Context, i in) (string, error) { return "`+word+` says " + i.Thing, nil })
+}
+
+func main() {}
+`)
+	write(t, filepath.Join(src, "skill.toml"), fmt.Sprintf(`abi = 1
+name = "s%[1]s"
+version = "1.0.0"
+description = "made by a test"
+[[tools]]
+name = %[1]q
+description = "says things"
+examples = ["please %[1]s the {thing} now"]
+[tools.inputSchema]
+type = "object"
+required = ["thing"]
+properties = { thing = { type = "string" } }
+`, word))
+	plugins := t.TempDir()
+	if err := os.CopyFS(plugins, os.DirFS(i.plugins)); err != nil {
+		t.Fatal(err)
+	}
+	cfg := strings.ReplaceAll(i.config(""), i.plugins, plugins)
+	cfg = strings.Replace(cfg, `skills = [`, fmt.Sprintf(`skills = ["s%s", `, word), 1)
+	s := newSite(t, cfg)
+	out, err := s.cmd("skill", "build", src, "-o", filepath.Join(plugins, "new.wasm")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("skill build: %v: %s", err, out)
+	}
+	got := s.chat("please "+word+" the round table now", "/s"+word+"_"+word+" again")
+	if !strings.Contains(got, word+" says round table") || !strings.Contains(got, word+" says again") {
+		t.Fatalf("chat said %q", got)
+	}
+}
+
+// TestCustomAgent names a skill agent of a few lines as a role's brain.
+func TestCustomAgent(t *testing.T) {
+	i := installed(t)
+	src := t.TempDir()
+	write(t, filepath.Join(src, "main.go"), `package main
+
+import "github.com/nanoclaw/nanoclaw/sdk"
+
+func init() {
+	sdk.Agent(func(t sdk.Turn) (sdk.Reply, error) {
+		last := t.Messages[len(t.Messages)-1].Text
+		return sdk.Reply{Text: "you said: " + last}, nil
+	})
+}
+
+func main() {}
+`)
+	write(t, filepath.Join(src, "skill.toml"), `abi = 1
+name = "parrot"
+version = "1.0.0"
+kind = "agent"
+description = "repeats"
+`)
+	plugins := t.TempDir()
+	s := newSite(t, fmt.Sprintf("[skills]\ndir = %q\n[roles.main]\ndescription = \"repeats\"\nprompt = \"x\"\nagent = \"parrot\"\n", plugins))
+	if out, err := s.cmd("skill", "build", src, "-o", filepath.Join(plugins, "parrot.wasm")).CombinedOutput(); err != nil {
+		t.Fatalf("skill build: %v: %s", err, out)
+	}
+	if got := s.chat("hello"); got != "you said: hello\n" {
+		t.Fatalf("chat said %q", got)
+	}
+	_ = i
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start runs `nanoclaw run` until the test ends and returns when it takes messages.
+func (s site) start() *exec.Cmd {
+	s.t.Helper()
+	c := s.cmd("run")
+	log := filepath.Join(s.t.TempDir(), "log")
+	f, err := os.Create(log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer f.Close()
+	c.Stderr = f
+	if err := c.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if c.ProcessState == nil {
+			_ = c.Process.Kill()
+			_ = c.Wait()
+		}
+		if b, err := os.ReadFile(log); err == nil && s.t.Failed() {
+			s.t.Logf("log of the host:\n%s", b)
+		}
+	})
+	eventually(s.t, time.Minute, "the host takes messages", func() bool {
+		_, err := daemon.Dial(s.t.Context(), s.state)
+		return err == nil
+	})
+	return c
+}
+
+func (s site) status() (st daemon.Status) {
+	s.t.Helper()
+	out, err := s.cmd("status", "--json").Output()
+	if err == nil {
+		err = json.Unmarshal(out, &st)
+	}
+	if err != nil {
+		s.t.Fatalf("status: %v: %s", err, out)
+	}
+	return st
+}
+
+func TestKilledHostLeavesNoContainer(t *testing.T) {
+	s := newSite(t, "")
+	c := s.start()
+	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
+		t.Fatalf("chat said %q", got)
+	}
+	eventually(t, time.Minute, "a spare is kept", func() bool { return len(s.containers()) > 0 })
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	eventually(t, 25*time.Second, "the killed host's containers are gone", func() bool { return len(s.containers()) == 0 })
+	s.start() // the socket and lock it left are no obstacle
+	if got := s.chat("/calc 2+2"); !strings.Contains(got, "4") {
+		t.Fatalf("after the restart chat said %q", got)
+	}
+}
+
+func TestCleanStopRemovesContainers(t *testing.T) {
+	s := newSite(t, "")
+	c := s.start()
+	s.chat("/calc 6*7")
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatalf("exit after SIGTERM: %v", err)
+	}
+	if left := s.containers(); len(left) != 0 {
+		t.Fatalf("left behind: %v", left)
+	}
+}
+
+func TestSecondInstanceIsRefused(t *testing.T) {
+	s := newSite(t, "")
+	c := s.start()
+	out, err := s.cmd("run").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(string(out), fmt.Sprintf("another nanoclaw (pid %d)", c.Process.Pid)) {
+		t.Fatalf("second run: %v: %s", err, out)
+	}
+}
+
+func TestKilledRunnerGivesOneLineAndTheNextTurnWorks(t *testing.T) {
+	s := newSite(t, "")
+	s.start()
+	s.chat("/calc 1+1")
+	eventually(t, time.Minute, "a spare is kept", func() bool { return len(s.containers()) > 0 })
+	for _, id := range s.containers() {
+		if out, err := exec.Command("docker", "kill", id).CombinedOutput(); err != nil {
+			t.Logf("docker kill: %s", out)
+		}
+	}
+	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
+		t.Fatalf("after the spare was killed chat said %q", got)
+	}
+	if st := s.status(); st.Engine != "ok" || !st.Isolated {
+		t.Fatalf("status %+v", st)
+	}
+}

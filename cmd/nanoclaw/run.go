@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/daemon"
+)
+
+func (a *app) runCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "Run the host in the foreground", Args: cobra.NoArgs,
+		Long: `Run the host in the foreground until SIGTERM or Ctrl-C.
+
+A clean stop lets running turns finish for a moment, puts the others back for the next
+start, and removes every container. Nothing is installed: see "nanoclaw doctor --fix".`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			if a.log.GetLevel() == hclog.Warn {
+				a.log.SetLevel(hclog.Info)
+			}
+			d, err := a.startHost(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			a.log.Info("ready", "state", cfg.StateDir, "config", cfg.Path)
+			<-cmd.Context().Done()
+			a.log.Info("stopping")
+			d.Stop()
+			return nil
+		},
+	}
+}
+
+// startHost starts a host in this process. Its first words about missing layers go to stderr.
+func (a *app) startHost(ctx context.Context, cfg *config.Config) (*daemon.Daemon, error) {
+	return daemon.Start(ctx, daemon.Options{
+		Config: cfg, Log: a.log, Version: Version,
+		Notice: func(s string) { fmt.Fprintln(a.stderr, "nanoclaw:", s) },
+	})
+}
+
+func (a *app) statusCmd() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "status", Short: "Show what the running host is doing", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			cl, err := daemon.Dial(cmd.Context(), cfg.StateDir)
+			if err != nil {
+				return fmt.Errorf("%w; start one with 'nanoclaw run'", err)
+			}
+			s, err := cl.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.printJSON(s)
+			}
+			return a.printStatus(s)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func (a *app) printStatus(s daemon.Status) error {
+	layers := "container per turn (" + s.Runtime + "), WASM per tool call"
+	if !s.Isolated {
+		layers = "WASM per tool call ONLY: engine.runtime is \"none\", agents are not in containers"
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	row := func(k string, v ...any) { fmt.Fprintf(w, "%s\t%s\n", k, fmt.Sprint(v...)) }
+	row("host", "nanoclaw ", s.Version, ", pid ", s.PID, ", up ", time.Since(s.Started).Round(time.Second))
+	row("config", s.Config)
+	row("state", s.State)
+	row("layers", layers)
+	row("engine", s.Engine)
+	row("agents", s.Agents, " known, ", s.Working, " working, ", s.Containers, " containers, ", s.Spares, " spare")
+	row("messages", s.Messages, ", ", s.Waiting, " waiting")
+	row("turns", s.Turns, ", ", s.Failed, " failed")
+	row("outbox", s.Outbox, " to send, ", s.Unknown, " with unknown outcome")
+	for _, k := range s.Skills {
+		row("skill", strings.TrimSpace(k.File+" "+k.State+" "+k.Why))
+	}
+	return w.Flush()
+}
+
+func (a *app) resetCmd() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use: "reset", Short: "Delete this installation's state: messages, agents' files, caches", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			return a.reset(cmd.Context(), cfg, yes)
+		},
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return c
+}
+
+func (a *app) reset(ctx context.Context, cfg *config.Config, yes bool) error {
+	entries, err := os.ReadDir(cfg.StateDir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+		fmt.Fprintln(a.stdout, "Nothing to delete in", cfg.StateDir)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if cl, err := daemon.Dial(ctx, cfg.StateDir); err == nil {
+		s, _ := cl.Status(ctx)
+		return fmt.Errorf("%w: a host (pid %d) runs on %s; stop it first", host.ErrBusy, s.PID, cfg.StateDir)
+	}
+	if !daemon.IsState(cfg.StateDir) {
+		return fmt.Errorf("%w: %s does not look like a state directory of nanoclaw (no install-id); nothing was deleted",
+			host.ErrInvalid, cfg.StateDir)
+	}
+	fmt.Fprintln(a.stdout, "This deletes, in", cfg.StateDir+":")
+	for _, e := range entries {
+		fmt.Fprintf(a.stdout, "  %-14s %s\n", e.Name(), daemon.StateEntry(e.Name()))
+	}
+	if ok, err := a.confirm("Delete all of it?", yes); err != nil || !ok {
+		return err
+	}
+	if err := daemon.Reset(cfg.StateDir); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, "Deleted. The configuration and plugins/ are untouched.")
+	return nil
+}
+
+// confirm asks on the terminal. Without one, and without --yes, the answer is an error.
+func (a *app) confirm(question string, yes bool) (bool, error) {
+	if yes {
+		return true, nil
+	}
+	in, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return false, &exitError{exitUsage, errors.New("there is no terminal to ask on; say --yes")}
+	}
+	fmt.Fprint(a.stdout, question+" [y/N] ")
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true, nil
+	}
+	fmt.Fprintln(a.stdout, "Left as it is.")
+	return false, nil
+}

@@ -1,0 +1,237 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+const (
+	grace          = 3 * time.Second // after the deadline, for the runner to end the turn itself
+	closeWait      = 2 * time.Second // for the end of a container whose turn failed
+	spareDelay     = 250 * time.Millisecond
+	defaultTimeout = 10 * time.Minute
+)
+
+// Config is what a Manager is made of.
+type Config struct {
+	Engine       host.Engine
+	Image        string                        // for host.Spec
+	Handler      func(host.Scope) http.Handler // the broker's side of one turn
+	Workspaces   string                        // directory of the agents' workspaces
+	MaxAgents    int                           // turns at once
+	MaxDelegates int                           // delegated turns at once
+	MaxSpares    int
+	SpareIdle    time.Duration
+	Timezone     string // IANA name
+	Log          hclog.Logger
+}
+
+// Manager runs turns in containers. It is safe for concurrent use.
+type Manager struct {
+	cfg              Config
+	log              hclog.Logger
+	roots, delegates chan struct{}
+	ctx              context.Context // of everything that outlives a turn
+	stop             context.CancelCauseFunc
+	wg               sync.WaitGroup
+
+	mu      sync.Mutex
+	running int
+	spares  map[host.AgentID]*spare
+	used    map[host.AgentID][]string // skills called in the last turn: a spare loads them ahead
+}
+
+// New makes a manager that has no containers yet.
+func New(cfg Config) *Manager {
+	m := &Manager{
+		cfg: cfg, log: cfg.Log, roots: make(chan struct{}, max(cfg.MaxAgents, 1)),
+		delegates: make(chan struct{}, max(cfg.MaxDelegates, 1)),
+		spares:    make(map[host.AgentID]*spare), used: make(map[host.AgentID][]string),
+	}
+	m.ctx, m.stop = context.WithCancelCause(context.Background())
+	return m
+}
+
+// Job is one turn, or one tool call, of one agent.
+type Job struct {
+	Scope    host.Scope
+	Input    wire.Turn // of Turn
+	Delegate bool      // a delegated turn: it has a pool of its own, so that nesting cannot deadlock
+
+	// Workspace is used in place of the agent's own; the host never creates it. In Call, ""
+	// is no workspace at all.
+	Workspace string
+	// FS, when not nil, says exactly which directories each skill gets, in place of its
+	// manifest: Guest is "/workspace" or below; Path is not read.
+	FS map[host.SkillName][]wire.Preopen
+}
+
+// Reply is the end of a turn.
+type Reply struct {
+	Text    string
+	LeftOut []host.SkillName // skills that need what the role does not grant
+}
+
+// Stats counts containers.
+type Stats struct{ Running, Spares int }
+
+// Stats says how many there are now.
+func (m *Manager) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Stats{Running: m.running, Spares: len(m.spares)}
+}
+
+// Turn runs one turn. Errors wrap host.ErrTimeout, ErrCrashed, ErrStopped, ErrUnavailable, …
+func (m *Manager) Turn(ctx context.Context, j Job) (Reply, error) {
+	p, err := m.plan(j, true)
+	if err != nil {
+		return Reply{}, err
+	}
+	if j.Input.Memory == "" && p.workspace != "" {
+		j.Input.Memory = m.memory(p.workspace)
+	}
+	timeout := time.Duration(j.Input.DeadlineMS) * time.Millisecond
+	if timeout <= 0 {
+		timeout = turnTimeout(j)
+		j.Input.DeadlineMS = int(timeout / time.Millisecond)
+	}
+	var reply wire.Event
+	err = m.run(ctx, j, p, timeout, func(ctx context.Context, b *box) (err error) {
+		next := time.AfterFunc(spareDelay, func() { m.prepare(p) })
+		defer func() { next.Stop(); m.prepare(p) }()
+		reply, err = b.turn(ctx, j)
+		m.remember(j.Scope, reply.Used)
+		return err
+	})
+	return Reply{Text: reply.Text, LeftOut: p.leftOut}, err
+}
+
+// Call runs one tool call in a container that no turn shares.
+func (m *Manager) Call(ctx context.Context, j Job, c wire.ToolCall) (out wire.ToolOutcome, err error) {
+	if len(c.Arguments) > wire.MaxToolArgs {
+		return out, fmt.Errorf("%w: arguments of more than %d bytes", host.ErrLimit, wire.MaxToolArgs)
+	}
+	p, err := m.plan(j, false)
+	if err != nil {
+		return out, err
+	}
+	err = m.run(ctx, j, p, turnTimeout(j), func(ctx context.Context, b *box) error {
+		return b.post(ctx, wire.PathTool, c, 2*wire.MaxToolArgs, 2*wire.MaxToolResult, &out)
+	})
+	return out, err
+}
+
+func turnTimeout(j Job) time.Duration {
+	if t := j.Scope.Role.Limits.TurnTimeout; t > 0 {
+		return t
+	}
+	return defaultTimeout
+}
+
+// run gives f a container that is bound to the job's scope, and ends it.
+func (m *Manager) run(ctx context.Context, j Job, p *plan, timeout time.Duration, f func(context.Context, *box) error) error {
+	release, err := m.acquire(ctx, j.Delegate)
+	if err != nil {
+		return err
+	}
+	defer release()
+	late := fmt.Errorf("%w: the turn took longer than %v", host.ErrTimeout, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout+grace, late)
+	defer cancel()
+	defer context.AfterFunc(m.ctx, cancel)()
+	b, err := m.take(ctx, j, p)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	b.bind(m.cfg.Handler(j.Scope))
+	err = f(ctx, b)
+	if err != nil {
+		err = stopped(ctx, b.autopsy(ctx, err, p.spec.Limits.Memory))
+	}
+	b.unbind()
+	closed := make(chan struct{})
+	m.wg.Go(func() { m.close(b); close(closed) })
+	if err != nil {
+		select {
+		case <-closed:
+		case <-time.After(closeWait):
+		}
+	}
+	return err
+}
+
+// stopped puts the reason for which ctx ended in place of what that looked like.
+func stopped(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return err
+	case errors.Is(cause, host.ErrTimeout):
+		return cause
+	case errors.Is(cause, context.DeadlineExceeded):
+		return fmt.Errorf("%w: the caller's deadline passed", host.ErrTimeout)
+	}
+	return fmt.Errorf("%w before the turn was over", host.ErrStopped)
+}
+
+// acquire takes a place in one of the two pools.
+func (m *Manager) acquire(ctx context.Context, delegate bool) (release func(), err error) {
+	pool := m.roots
+	if delegate {
+		pool = m.delegates
+	}
+	select {
+	case pool <- struct{}{}:
+	case <-ctx.Done():
+		return nil, stopped(ctx, ctx.Err())
+	case <-m.ctx.Done():
+		return nil, context.Cause(m.ctx)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ctx.Err() != nil {
+		<-pool
+		return nil, context.Cause(m.ctx)
+	}
+	m.running++
+	m.wg.Add(1)
+	return func() {
+		m.mu.Lock()
+		m.running--
+		m.mu.Unlock()
+		<-pool
+		m.wg.Done()
+	}, nil
+}
+
+// close ends a container. That it cannot be removed is nobody's turn's fault.
+func (m *Manager) close(b *box) {
+	if err := b.close(); err != nil {
+		m.log.Warn("container not removed", "container", b.c.ID(), "error", err)
+	}
+}
+
+// Close stops every turn, ends every container and waits for that until ctx ends.
+func (m *Manager) Close(ctx context.Context) {
+	m.mu.Lock()
+	m.stop(fmt.Errorf("%w: the host is stopping", host.ErrStopped))
+	for id := range m.spares {
+		m.discard(id)
+	}
+	m.mu.Unlock()
+	done := make(chan struct{})
+	go func() { m.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}

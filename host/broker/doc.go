@@ -1,0 +1,40 @@
+// Package broker owns the host side of capability calls: everything a skill does beyond
+// its own memory and its agent's workspace comes here as one HTTP request on the wire of
+// its container. The broker checks it, writes the audit row, acts, and answers.
+//
+// A call passes, in this order:
+//
+//  1. [Broker.Handler]: who is calling is the connection's host.Scope, never the payload;
+//  2. the skill that the runner names must be one of the scope's, and role grant ∩
+//     manifest must give it the capability (host.Grants), both read from the scope;
+//  3. the request, bounded before it is decoded, is checked by its capability
+//     (http.go, llm.go, kv.go);
+//  4. call.allow writes the audit row; without it nothing happens;
+//  5. the act; then the row of its outcome, and the answer.
+//
+// A refusal tells the guest its kind and one sentence that names a host or a skill and
+// nothing else of the request. What would grant it goes to the log and to Config.Notice,
+// which are the owner's, and never to a model.
+//
+// The broker must never believe what a guest says of itself, act on a row it could not
+// write, follow a redirect or take a proxy it did not check, send a secret to a host other
+// than the one it was granted for, or put a path, query, header or secret into a row, a
+// log line or a refusal.
+//
+// Rationale:
+//
+//   - URLs are parsed by url.go, not by net/url alone: net/http maps non-ASCII hosts when
+//     it dials (１２７.０.０.１ reaches loopback) and the cgo resolver reads 127.1 and
+//     0x7f000001 as addresses, so only canonical ASCII hosts pass, and what was matched is
+//     byte for byte what is dialled and sent.
+//   - All addresses of a name must be acceptable, the connection goes to one of those
+//     addresses and no other, and the socket's own address is checked once more as it connects:
+//     a name that changes its answer between check and use gains nothing.
+//   - Private and public grants have transports of their own, so a connection to a private
+//     address is never reused for a request that may not make one.
+//   - public_web is https on port 443 only: plain http would let whoever is on the path
+//     choose what an agent reads.
+//   - A credential is added for the first origin of a redirect chain only. Once a chain has
+//     left it, no credential is added again, not even the next host's own: the server that
+//     redirects would choose what it is used for.
+package broker

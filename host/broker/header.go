@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+const maxHeaders = 16 << 10 // bytes, names and values
+
+// Headers a caller may not set: those of the connection, and those that make a server act
+// for another method, path or origin than the one that was matched.
+var fixedHeaders = strings.Fields("host connection keep-alive te trailer transfer-encoding upgrade content-length " +
+	"accept-encoding expect forwarded via x-real-ip x-original-url x-rewrite-url origin referer")
+
+// Parts of names by which servers take credentials.
+var authLike = strings.Fields("auth cookie token secret session credential passw apikey api-key access-key " +
+	"subscription-key functions-key private-key x-amz-security proxy- x-forwarded method-override x-http-method")
+
+func forbiddenHeader(name string) bool {
+	n := strings.ReplaceAll(strings.ToLower(name), "_", "-") // some servers take them for the same
+	return slices.Contains(fixedHeaders, n) ||
+		slices.ContainsFunc(authLike, func(part string) bool { return strings.Contains(n, part) })
+}
+
+// safeHeader names what says nothing about the caller: public_web takes only these, and
+// only these follow a redirect to another origin.
+func safeHeader(name string) bool {
+	return slices.Contains([]string{"Accept", "Accept-Language", "User-Agent", "Range"}, name) ||
+		strings.HasPrefix(name, "If-")
+}
+
+func callerHeader(in map[string]string) (http.Header, error) {
+	out := http.Header{"User-Agent": {"NanoClaw"}}
+	seen := 0
+	for name, value := range in {
+		seen += len(name) + len(value)
+		switch {
+		case seen > maxHeaders:
+			return nil, tooLarge("the headers have more than %d bytes", maxHeaders)
+		case !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value):
+			return nil, invalid("a header has a character that headers cannot have")
+		case forbiddenHeader(name):
+			return nil, deny("skills do not set credentials, nor headers of the connection")
+		}
+		key := http.CanonicalHeaderKey(name)
+		if _, twice := out[key]; twice && key != "User-Agent" {
+			return nil, invalid("a header is given twice")
+		}
+		out.Set(key, value)
+	}
+	return out, nil
+}
+
+func headerBytes(h http.Header) (n int) {
+	for name, values := range h {
+		n += len(name) + len(strings.Join(values, ""))
+	}
+	return n
+}
+
+// onlySafe holds a public_web request to what reading takes.
+func onlySafe(h *hop) error {
+	for name := range h.header {
+		if !safeHeader(name) {
+			return deny("%s: public_web takes only Accept, Accept-Language, User-Agent, Range and If- headers", h.to.host)
+		}
+	}
+	if len(h.body) > 0 {
+		return deny("%s: public_web takes no body", h.to.host)
+	}
+	return nil
+}
+
+// inject adds the grant's credentials. A secret that is missing stops the request.
+func (b *Broker) inject(req *http.Request, g *host.HTTPGrant, h *hop) error {
+	for name, secret := range g.Headers {
+		if _, set := h.header[http.CanonicalHeaderKey(name)]; set {
+			return deny("%s: the host sets a header that the skill set", h.to.host)
+		}
+		if h.away {
+			continue
+		}
+		key, err := b.cfg.Secrets(secret)
+		value := key.Reveal()
+		if err != nil || value == "" {
+			return &refusal{
+				status: wire.StatusDenied, message: h.to.host + ": authentication is required and its secret is not set",
+				grant: "set secret " + secret + " in [secrets]",
+			}
+		}
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return deny("%s: the secret cannot be sent in a header", h.to.host)
+		}
+		req.Header.Set(name, value)
+	}
+	return nil
+}

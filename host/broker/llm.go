@@ -1,0 +1,78 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// llm asks a model of the role. The text streams to the channel only when the role's brain
+// asks: what other skills ask the model is not the reply.
+//
+// The day's budget is checked before and counted after, so calls that run at once can pass
+// it by their own answers.
+func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
+	var req wire.LLMRequest
+	if err := decode(raw, &req); err != nil {
+		return nil, err
+	}
+	role := c.scope.Role
+	model, err := b.cfg.Models(role, req.Model)
+	if err != nil {
+		return nil, failed("the model", err)
+	}
+	name := req.Model // known to Models, so not the guest's invention
+	if name == "" {
+		name = "default"
+	}
+	if err := b.budget(ctx, role); err != nil {
+		return nil, err
+	}
+	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name), int64(len(raw))); err != nil {
+		return nil, err
+	}
+	event := host.Event{Turn: c.row.Turn, Stage: host.StageModel}
+	c.scope.Emit(event)
+	resp, err := model.Complete(ctx, req, func(text string) {
+		if c.row.Skill == c.scope.Brain {
+			event.Text = text
+			c.scope.Emit(event)
+		}
+	})
+	if resp == nil {
+		if err == nil {
+			err = errors.New("neither an answer nor an error")
+		}
+		return nil, failed("the model", err)
+	}
+	in, out := resp.Usage.InputTokens, resp.Usage.OutputTokens
+	c.row.Reason = fmt.Sprintf("%d tokens in, %d out", in, out)
+	if e := b.cfg.Usage.AddTokens(context.WithoutCancel(ctx), role.Name, in+out); e != nil {
+		return nil, failed("the count of tokens", e)
+	}
+	if err != nil {
+		return nil, failed("the model", err)
+	}
+	return resp, nil
+}
+
+func (b *Broker) budget(ctx context.Context, role *host.Role) error {
+	limit := role.LLM.DailyTokens
+	if limit <= 0 {
+		return nil
+	}
+	used, err := b.cfg.Usage.TokensToday(ctx, role.Name)
+	if err != nil {
+		return failed("the count of tokens", err)
+	}
+	if used < limit {
+		return nil
+	}
+	return &refusal{
+		status: wire.StatusRateLimited, message: "the role's tokens for today are used up",
+		grant: fmt.Sprintf("raise daily_tokens of llm in [roles.%s]", role.Name),
+	}
+}

@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// refusal is every answer that is not StatusOK.
+type refusal struct {
+	status  wire.Status
+	message string // for the guest and the audit row: safe
+	grant   string // what would allow it: for the owner alone
+	cause   error  // for the log alone
+}
+
+func (r *refusal) Error() string { return r.message }
+
+func deny(format string, args ...any) *refusal {
+	return &refusal{status: wire.StatusDenied, message: fmt.Sprintf(format, args...)}
+}
+
+func invalid(format string, args ...any) error {
+	return &refusal{status: wire.StatusInvalid, message: fmt.Sprintf(format, args...)}
+}
+
+func tooLarge(format string, args ...any) error {
+	return &refusal{status: wire.StatusTooLarge, message: fmt.Sprintf(format, args...)}
+}
+
+// kinds is what a guest may learn of an error of another package.
+var kinds = []struct {
+	is     error
+	status wire.Status
+}{
+	{host.ErrDenied, wire.StatusDenied},
+	{host.ErrInvalid, wire.StatusInvalid},
+	{host.ErrNotFound, wire.StatusNotFound},
+	{host.ErrLimit, wire.StatusRateLimited},
+	{host.ErrTimeout, wire.StatusTimeout},
+	{context.DeadlineExceeded, wire.StatusTimeout},
+	{host.ErrStopped, wire.StatusCancelled},
+	{context.Canceled, wire.StatusCancelled},
+	{host.ErrUnavailable, wire.StatusUnavailable},
+	{host.ErrBusy, wire.StatusUnavailable},
+}
+
+// failed is the refusal for err, which what returned. Its words are for the log.
+func failed(what string, err error) *refusal {
+	status := wire.StatusInternal
+	for _, k := range kinds {
+		if errors.Is(err, k.is) {
+			status = k.status
+			break
+		}
+	}
+	return &refusal{status: status, message: what + ": " + strings.ReplaceAll(status.String(), "_", " "), cause: err}
+}
+
+func refusalOf(err error) *refusal {
+	var no *refusal
+	if errors.As(err, &no) {
+		return no
+	}
+	return failed("the call", err)
+}

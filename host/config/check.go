@@ -1,0 +1,340 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // a time zone is checked the same on every machine
+
+	"github.com/nanoclaw/nanoclaw/host"
+)
+
+// Providers of models.
+const (
+	auto      = "auto"
+	offline   = "offline"
+	anthropic = "anthropic"
+	openai    = "openai"
+)
+
+// autoOrder is the order in which "auto" looks for a key.
+var autoOrder = []string{anthropic, openai}
+
+// None is engine.runtime without containers.
+const None = "none"
+
+var (
+	channels    = []string{"console", "whatsapp"}
+	roleName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+	skillName   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	entryName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+	runtimeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+)
+
+// builder makes a Config of a decoded file.
+type builder struct {
+	*decoder
+	dir   string // of the file
+	flags Overrides
+}
+
+func (b *builder) build(c *Config, f *file) {
+	b.places(c, f)
+	c.Assistant = b.assistant(f.Assistant)
+	c.Engine = b.engine(f.Engine)
+	c.Network = Network{Proxy: b.proxy(f.Network.Proxy)}
+	c.Secrets = make(map[string]host.SecretSource)
+	for _, name := range slices.Sorted(maps.Keys(f.Secrets)) {
+		b.named(entryName, "secrets", name)
+		c.Secrets[name] = b.source("secrets."+name, f.Secrets[name])
+	}
+	b.models(c, f)
+	b.roles(c, f)
+	c.Routes = b.routes(c, f.Routes)
+}
+
+// named checks the NAME of a [table.NAME].
+func (b *builder) named(rule *regexp.Regexp, table, name string) {
+	if !rule.MatchString(name) || len(name) > 64 {
+		b.fail(table+"."+name, "%q is no name for this: letters, digits and hyphens, at most 64", name)
+	}
+}
+
+func (b *builder) places(c *Config, f *file) {
+	written := f.StateDir
+	if written != "" {
+		written = b.path(written)
+	}
+	var err error
+	if c.StateDir, err = stateDir(b.flags.StateDir, written); err != nil {
+		b.fail("state_dir", "%v", err)
+	}
+	if strings.TrimSpace(f.Skills.Dir) == "" {
+		b.fail("skills.dir", "must be a directory")
+	}
+	c.SkillsDir = b.path(f.Skills.Dir)
+}
+
+// path makes a written path absolute: "~" is home, relative is beside the file.
+func (b *builder) path(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~"); ok && (rest == "" || rest[0] == '/') {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if filepath.IsAbs(p) {
+		return filepath.Clean(p)
+	}
+	return filepath.Join(b.dir, p)
+}
+
+func (b *builder) assistant(t assistantTable) Assistant {
+	if strings.TrimSpace(t.Name) == "" || len(t.Name) > 64 {
+		b.fail("assistant.name", "must be a name of at most 64 bytes")
+	}
+	if t.Timezone == "Local" {
+		t.Timezone = localZone()
+	}
+	if _, err := time.LoadLocation(t.Timezone); err != nil || t.Timezone == "" || t.Timezone == "Local" {
+		b.fail("assistant.timezone", `%q is no time zone; write "Local", or a name such as "Europe/Berlin"`, t.Timezone)
+	}
+	return Assistant(t)
+}
+
+// localZone is the IANA name of this machine's time zone, which agents cannot find out for
+// themselves. "UTC" when it has none.
+func localZone() string {
+	names := []string{strings.TrimPrefix(os.Getenv("TZ"), ":")}
+	if link, err := filepath.EvalSymlinks("/etc/localtime"); err == nil {
+		_, name, _ := strings.Cut(link, "/zoneinfo/")
+		names = append(names, name)
+	}
+	if text, err := readFile("/etc/timezone"); err == nil {
+		names = append(names, strings.TrimSpace(text))
+	}
+	for _, name := range names {
+		if _, err := time.LoadLocation(name); err == nil && name != "" && name != "Local" {
+			return name
+		}
+	}
+	return "UTC"
+}
+
+func (b *builder) engine(t engineTable) Engine {
+	if b.flags.Runtime != "" {
+		t.Runtime = b.flags.Runtime
+	}
+	if !runtimeName.MatchString(t.Runtime) {
+		b.fail("engine.runtime", `%q is no runtime; write "runc", "runsc", the name of another OCI runtime, or "none"`, t.Runtime)
+	}
+	for _, n := range []struct {
+		key       string
+		v, lo, hi int
+	}{{"max_agents", t.MaxAgents, 1, 1000}, {"max_delegates", t.MaxDelegates, 1, 1000}, {"max_spares", t.MaxSpares, 0, 1000}} {
+		if n.v < n.lo || n.v > n.hi {
+			b.fail("engine."+n.key, "must be from %d to %d", n.lo, n.hi)
+		}
+	}
+	if t.SpareIdle < 0 || time.Duration(t.SpareIdle) > 24*time.Hour {
+		b.fail("engine.spare_idle", "must be from 0s to 24h")
+	}
+	return Engine{
+		Runtime: t.Runtime, RequireSandbox: t.RequireSandbox,
+		MaxAgents: t.MaxAgents, MaxDelegates: t.MaxDelegates, MaxSpares: t.MaxSpares,
+		SpareIdle: time.Duration(t.SpareIdle), Limits: b.limits("engine", t.limitKeys, DefaultLimits()),
+	}
+}
+
+// limits is base with what t says.
+func (b *builder) limits(path string, t limitKeys, base host.Limits) host.Limits {
+	within := func(key string, ok bool, rule string) bool {
+		if !ok {
+			b.fail(path+"."+key, "must be %s", rule)
+		}
+		return ok
+	}
+	if m := t.Memory; m != nil && within("memory", *m >= 16<<20 && *m <= 1<<40, "from 16MiB to 1024GiB") {
+		base.Memory = int64(*m)
+	}
+	if n := t.CPUs; n != nil && within("cpus", *n >= 0.01 && *n <= 1024 && !math.IsNaN(*n), "from 0.01 to 1024") {
+		base.CPUs = *n
+	}
+	if n := t.PIDs; n != nil && within("pids", *n >= 16 && *n <= 1<<20, "from 16 to 1048576") {
+		base.PIDs = *n
+	}
+	if d := t.TurnTimeout; d != nil &&
+		within("turn_timeout", *d >= duration(time.Second) && *d <= duration(24*time.Hour), "from 1s to 24h") {
+		base.TurnTimeout = time.Duration(*d)
+	}
+	if z := t.Workspace; z != nil && within("workspace", *z >= 0 && *z <= 1<<50, "at most 1048576GiB") {
+		base.Workspace.Bytes = int64(*z)
+	}
+	if n := t.WorkspaceFiles; n != nil && within("workspace_files", *n >= 0, "0 or more") {
+		base.Workspace.Files = *n
+	}
+	return base
+}
+
+func (b *builder) proxy(p string) string {
+	switch p {
+	case "none":
+		return p
+	case "env":
+		if os.Getenv("SANDBOX_NAME")+os.Getenv("SANDBOX_ID")+os.Getenv("SANDBOX_VM_ID") == "" {
+			b.fail("network.proxy", `"env" is for a Docker Sandbox, and this is none; write the proxy's URL instead`)
+		}
+		return p
+	}
+	u, err := url.Parse(p)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) || u.User != nil {
+		b.fail("network.proxy", `must be "none", "env", or an http, https or socks5 URL without a password`)
+	}
+	return p
+}
+
+// source checks where a secret is; not whether it is there, which the first use tells.
+func (b *builder) source(path string, s source) host.SecretSource {
+	said := 0
+	for _, is := range []bool{s.Env != "", s.File != "", len(s.Command) > 0, s.managed} {
+		if is {
+			said++
+		}
+	}
+	if said != 1 {
+		b.fail(path, "must have exactly one of env, file and command")
+	}
+	if strings.ContainsAny(s.Env, "= \x00") {
+		b.fail(path, "env must be the name of a variable")
+	}
+	if s.File != "" {
+		s.File = b.path(s.File)
+	}
+	if len(s.Command) > 0 && strings.TrimSpace(s.Command[0]) == "" {
+		b.fail(path, "command must begin with a program")
+	}
+	return s.host()
+}
+
+func (b *builder) models(c *Config, f *file) {
+	c.Providers = make(map[string]Provider)
+	for _, name := range slices.Sorted(maps.Keys(f.Providers)) {
+		c.Providers[name] = b.provider(name, f.Providers[name])
+	}
+	c.Model = b.model(c, "model", "", f.Model)
+	c.Models = make(map[string]host.ModelChoice)
+	for _, name := range slices.Sorted(maps.Keys(f.Models)) {
+		b.named(entryName, "models", name)
+		c.Models[name] = b.model(c, "models."+name, name, f.Models[name])
+	}
+}
+
+func (b *builder) model(c *Config, path, name string, t modelTable) host.ModelChoice {
+	known := append([]string{auto, offline}, autoOrder...)
+	if t.Provider == "" {
+		b.fail(path, "must say its provider: one of %s", strings.Join(known, ", "))
+	} else if !slices.Contains(known, t.Provider) {
+		b.fail(path+".provider", "unknown provider %q; the nearest known one is %q", t.Provider, nearest(t.Provider, known))
+	}
+	if strings.TrimSpace(t.Name) == "" && t.Provider != offline {
+		b.fail(path, "must say its name: a model of the provider")
+	}
+	if t.Provider == anthropic && c.Providers[anthropic].APIKey == nil {
+		b.fail(path+".provider", "anthropic needs a key: say where it is as api_key in [providers.anthropic]")
+	}
+	return host.ModelChoice{Name: name, Provider: t.Provider, Model: t.Name}
+}
+
+func (b *builder) provider(name string, t providerTable) Provider {
+	path := "providers." + name
+	if !slices.Contains(autoOrder, name) {
+		b.fail(path, "unknown provider %q; the nearest known one is %q", name, nearest(name, autoOrder))
+	}
+	p := Provider{Name: name, BaseURL: t.BaseURL}
+	if t.APIKey != nil {
+		s := b.source(path+".api_key", *t.APIKey)
+		p.APIKey = &s
+	}
+	if t.BaseURL == "" {
+		return p
+	}
+	u, err := url.Parse(t.BaseURL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		b.fail(path+".base_url", "must be an https or http URL without password, query and fragment")
+		return p
+	}
+	p.Local = loopback(u.Hostname())
+	if u.Scheme == "http" && !p.Local && t.APIKey != nil {
+		b.fail(path+".base_url", "would send the key in the clear; use https, or http on this machine only")
+	}
+	return p
+}
+
+func loopback(name string) bool {
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+func (b *builder) routes(c *Config, tables []routeTable) (out []host.Route) {
+	first := make(map[[3]string]int)
+	aliases := make(map[string]string)
+	for i, t := range tables {
+		path := fmt.Sprintf("routes[%d]", i)
+		b.route(c, path, t)
+		key := [3]string{t.Channel, t.Account, t.Chat}
+		if j, twice := first[key]; twice {
+			b.fail(path, "the same channel, account and chat as routes[%d]: a chat has one route", j)
+		} else {
+			first[key] = i
+		}
+		if role, ok := aliases[t.Agent]; ok && t.Agent != "" && role != t.Role {
+			b.fail(path, "agent %q has role %q in another route: one agent has one role", t.Agent, role)
+		}
+		aliases[t.Agent] = t.Role
+		out = append(out, host.Route{
+			Channel: t.Channel, Account: t.Account, Chat: host.ChatID(t.Chat), Role: host.RoleName(t.Role),
+			Trigger: t.Trigger, Senders: t.Senders, Agent: t.Agent,
+		})
+	}
+	return out
+}
+
+func (b *builder) route(c *Config, path string, t routeTable) {
+	if !slices.Contains(channels, t.Channel) {
+		b.fail(path+".channel", "unknown channel %q; channels are %s", t.Channel, strings.Join(channels, ", "))
+	}
+	if t.Chat == "" {
+		b.fail(path+".chat", `must be a chat, or "*" for every chat without a route of its own`)
+	}
+	if c.Roles[host.RoleName(t.Role)] == nil {
+		b.fail(path+".role", "%s", b.noRole(c, t.Role))
+	}
+	if t.Trigger != strings.TrimSpace(t.Trigger) {
+		b.fail(path+".trigger", "must not begin or end with a space")
+	}
+	for _, s := range t.Senders {
+		if strings.TrimSpace(s) == "" {
+			b.fail(path+".senders", "must not hold an empty sender")
+		}
+	}
+}
+
+// noRole says that there is no such role, and which come near.
+func (b *builder) noRole(c *Config, name string) string {
+	var known []string
+	for n := range c.Roles {
+		known = append(known, string(n))
+	}
+	slices.Sort(known)
+	if len(known) == 0 {
+		return fmt.Sprintf("there is no role %q, nor any other", name)
+	}
+	return fmt.Sprintf("there is no role %q; the nearest one is %q", name, nearest(name, known))
+}

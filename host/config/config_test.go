@@ -1,0 +1,546 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nanoclaw/nanoclaw/host"
+)
+
+// clean gives a test an environment in which nothing is configured, and its home.
+func clean(t *testing.T) (home string) {
+	t.Helper()
+	home, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{
+		"NANOCLAW_CONFIG", "NANOCLAW_STATE", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "ANTHROPIC_API_KEY", "OPENAI_API_KEY",
+		"SANDBOX_NAME", "SANDBOX_ID", "SANDBOX_VM_ID",
+	} {
+		t.Setenv(k, "")
+	}
+	t.Setenv("HOME", home)
+	return home
+}
+
+func write(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func load(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Load(write(t, filepath.Join(t.TempDir(), fileName), text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestFind(t *testing.T) {
+	home := clean(t)
+	cwd := filepath.Join(home, "work")
+	inXDG := filepath.Join(home, ".config", "nanoclaw", fileName)
+	if err := os.Mkdir(cwd, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(cwd)
+
+	_, err := Find("")
+	if !errors.Is(err, host.ErrNotFound) {
+		t.Fatalf("nothing there: %v", err)
+	}
+	for _, want := range []string{filepath.Join(cwd, fileName), inXDG, "--config FILE", "$NANOCLAW_CONFIG"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not name %s", err, want)
+		}
+	}
+
+	// From the last place to the first: each wins over those before it.
+	find := func(flag, want string) {
+		t.Helper()
+		if got, err := Find(flag); got != want || err != nil {
+			t.Errorf("found %s, %v; want %s", got, err, want)
+		}
+	}
+	find("", write(t, inXDG, ""))
+	other := filepath.Join(home, "xdg")
+	t.Setenv("XDG_CONFIG_HOME", other)
+	find("", write(t, filepath.Join(other, "nanoclaw", fileName), ""))
+	t.Setenv("XDG_CONFIG_HOME", "relative/is/ignored")
+	find("", inXDG)
+	find("", write(t, filepath.Join(cwd, fileName), ""))
+	t.Setenv("NANOCLAW_CONFIG", write(t, filepath.Join(home, "env.toml"), ""))
+	find("", filepath.Join(home, "env.toml"))
+	find("../flag.toml", write(t, filepath.Join(home, "flag.toml"), ""))
+
+	if _, err := Find("nowhere.toml"); !errors.Is(err, host.ErrNotFound) || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("a flag that names nothing: %v", err)
+	}
+	t.Setenv("NANOCLAW_CONFIG", "nowhere.toml")
+	if _, err := Find(""); !errors.Is(err, host.ErrNotFound) || !strings.Contains(err.Error(), "$NANOCLAW_CONFIG") {
+		t.Errorf("a variable that names nothing: %v", err)
+	}
+}
+
+func TestStateDir(t *testing.T) {
+	home := clean(t)
+	path := write(t, filepath.Join(home, "etc", fileName), "")
+	is := func(o Overrides, want string) {
+		t.Helper()
+		c, err := LoadWith(path, o)
+		if err != nil || c.StateDir != want {
+			t.Errorf("state %+v, %v; want %s", c, err, want)
+		}
+	}
+	is(Overrides{}, filepath.Join(home, ".local", "state", "nanoclaw"))
+	t.Setenv("XDG_STATE_HOME", "/xdg")
+	is(Overrides{}, "/xdg/nanoclaw")
+	t.Setenv("NANOCLAW_STATE", "/env")
+	is(Overrides{}, "/env")
+	write(t, path, `state_dir = "here"`)
+	is(Overrides{}, filepath.Join(home, "etc", "here"))
+	write(t, path, `state_dir = "~/there"`)
+	is(Overrides{}, filepath.Join(home, "there"))
+	is(Overrides{StateDir: "/flag"}, "/flag")
+}
+
+func TestDefaults(t *testing.T) {
+	home := clean(t)
+	t.Setenv("TZ", "Asia/Tokyo")
+	c := load(t, "")
+	if c.Assistant != (Assistant{"Andy", "Asia/Tokyo"}) {
+		t.Errorf("assistant %+v", c.Assistant)
+	}
+	want := Engine{
+		Runtime: "runc", MaxAgents: 8, MaxDelegates: 8, MaxSpares: 4, SpareIdle: 15 * time.Minute, Limits: DefaultLimits(),
+	}
+	if c.Engine != want {
+		t.Errorf("engine %+v", c.Engine)
+	}
+	if c.Model != (host.ModelChoice{Provider: "auto", Model: "claude-sonnet-5-5"}) || c.Network.ProxyFunc() != nil {
+		t.Errorf("model %+v, network %+v", c.Model, c.Network)
+	}
+	if c.SkillsDir != filepath.Join(filepath.Dir(c.Path), "plugins") || strings.HasPrefix(c.SkillsDir, home+"/plugins") {
+		t.Errorf("skills in %s, config in %s", c.SkillsDir, c.Path)
+	}
+}
+
+func TestRole(t *testing.T) {
+	home := clean(t)
+	books := filepath.Join(home, "books")
+	if err := os.Mkdir(books, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := load(t, `
+[engine]
+memory = "512MiB"
+pids = 64
+[models.small]
+provider = "offline"
+[secrets.brave]
+env = "BRAVE"
+[roles.web]
+description = "looks"
+prompt = "p"
+agent = "websearch"
+skills = ["fetch", "search"]
+delegates = ["quiet"]
+public_web = true
+http = [ { hosts = ["api.search.brave.com", "*.example.com", "[2001:db8::1]"], port = 8443, methods = ["GET", "POST"], paths = ["/res/v1/"], headers = { "x-token" = { secret = "brave" } }, private = true } ]
+mounts = [ { path = "~/books", mode = "rw" }, { path = "~/books", name = "again" } ]
+model.name = "small"
+model.local_only = true
+llm = { daily_tokens = 5 }
+sensitive = true
+accept_risk = " because "
+runtime = "runsc"
+memory = "1GiB"
+turn_timeout = "90s"
+workspace = "1MiB"
+[roles.quiet]
+model = "small"
+[[routes]]
+channel = "console"
+chat = "*"
+role = "web"
+trigger = "@Andy"
+senders = ["+1"]
+agent = "one"
+`)
+	limits := c.Engine.Limits
+	if limits.Memory != 512<<20 || limits.PIDs != 64 || limits.CPUs != 1 {
+		t.Errorf("engine limits %+v", limits)
+	}
+	if got := c.Roles["quiet"]; got.Limits != limits || got.Brain != "assistant" || got.Model != "small" {
+		t.Errorf("quiet %+v", got)
+	}
+	limits.Memory, limits.TurnTimeout, limits.Workspace.Bytes = 1<<30, 90*time.Second, 1<<20
+	want := &host.Role{
+		Name: "web", Description: "looks", Prompt: "p", Brain: "websearch", Skills: []host.SkillName{"fetch", "search"},
+		Delegates: []host.RoleName{"quiet"}, PublicWeb: true,
+		HTTP: []host.HTTPGrant{{
+			Scheme: "https", Hosts: []string{"api.search.brave.com", "*.example.com", "[2001:db8::1]"}, Port: 8443,
+			Methods: []string{"GET", "POST"}, Paths: []string{"/res/v1/"}, Headers: map[string]string{"X-Token": "brave"}, Private: true,
+		}},
+		Mounts: []host.Mount{{Name: "books", Path: books, Write: true}, {Name: "again", Path: books}},
+		LLM:    host.LLMGrant{DailyTokens: 5}, Model: "small", LocalOnly: true, Sensitive: true, AcceptRisk: "because",
+		Runtime: "runsc", Limits: limits,
+	}
+	if got := c.Roles["web"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("web\n got %+v\nwant %+v", got, want)
+	}
+	route := host.Route{Channel: "console", Chat: "*", Role: "web", Trigger: "@Andy", Senders: []string{"+1"}, Agent: "one"}
+	if !reflect.DeepEqual(c.Routes, []host.Route{route}) {
+		t.Errorf("routes %+v", c.Routes)
+	}
+}
+
+// TestRefused gives each rule a file that breaks it. want is part of the only problem.
+func TestRefused(t *testing.T) {
+	home := clean(t)
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(filepath.Join(home, "in", "deep"), 0o755))
+	must(os.Symlink("/usr", filepath.Join(home, "out")))
+	must(os.Symlink("in", filepath.Join(home, "alias")))
+	write(t, filepath.Join(home, "file"), "")
+	t.Setenv("NANOCLAW_STATE", filepath.Join(home, "in", "state"))
+
+	role := func(s string) string { return "[roles.r]\n" + s }
+	grant := func(s string) string { return role("http = [ { " + s + " } ]") }
+	mount := func(p string) string { return role(fmt.Sprintf("mounts = [ { path = %q } ]", p)) }
+	for name, tc := range map[string]struct{ text, want string }{
+		"not TOML":           {"a = [", "line 1"},
+		"unknown table":      {"\n[rolls.x]\n", `line 2: rolls: unknown key "rolls"; the nearest known key here is "roles"`},
+		"unknown key":        {role("a = 1\n"), `line 2: roles.r.a: unknown key "a"`},
+		"nearest key":        {role("skils = []\n"), `line 2: roles.r.skils: unknown key "skils"; the nearest known key here is "skills"`},
+		"case matters":       {"[Engine]\n", `line 1: Engine: unknown key "Engine"; the nearest known key here is "engine"`},
+		"inside an array":    {"\n[[routes]]\nchannel='console'\nchat='*'\nrole='r'\ntriger='x'\n" + role(""), `line 6: routes[0].triger`},
+		"inside a value":     {role("\n\nhttp = [\n { host = 'x' } ]"), `line 4: roles.r.http[0].host: unknown key "host"; the nearest known key here is "hosts"`},
+		"after long strings": {role("prompt = \"\"\"\n[x]\ny = 1\n\"\"\"\nskils = []"), `line 6: roles.r.skils`},
+		"wrong type":         {role("skills = 'x'"), "line 2: roles.r.skills: must be a list, not a string"},
+		"wrong element":      {role("skills = ['x', 1]"), "roles.r.skills[1]: must be a string, not a number"},
+		"table for string":   {"[assistant.name]", "must be a string, not a table"},
+		"date":               {"[assistant]\nname = 2020-01-01", "must be a string, not a date"},
+		"value for table":    {"engine = 1", "must be a table, not a number"},
+		"number for bool":    {"[engine]\nrequire_sandbox = 1", "must be true or false, not a number"},
+		"name":               {"[assistant]\nname = ' '", "assistant.name"},
+		"time zone":          {"[assistant]\ntimezone = 'Mars/Base'", `"Mars/Base" is no time zone`},
+		"empty time zone":    {"[assistant]\ntimezone = ''", "is no time zone"},
+		"size":               {"[engine]\nmemory = '256MB'", `such as "256MiB"`},
+		"size as number":     {"[engine]\nmemory = 256", `such as "256MiB"`},
+		"size overflows":     {"[engine]\nmemory = '9999999999GiB'", `such as "256MiB"`},
+		"little memory":      {"[engine]\nmemory = '1MiB'", "from 16MiB"},
+		"no cpus":            {"[engine]\ncpus = 0", "engine.cpus: must be from 0.01"},
+		"nan cpus":           {"[engine]\ncpus = nan", "engine.cpus: must be from 0.01"},
+		"few pids":           {"[engine]\npids = 1", "engine.pids: must be from 16"},
+		"role limit":         {role("pids = 1"), "roles.r.pids: must be from 16"},
+		"no duration":        {"[engine]\nspare_idle = '15'", `such as "90s"`},
+		"negative idle":      {"[engine]\nspare_idle = '-1s'", "spare_idle"},
+		"no turn":            {"[engine]\nturn_timeout = '0s'", "turn_timeout"},
+		"no agents":          {"[engine]\nmax_agents = 0", "from 1 to 1000"},
+		"runtime":            {"[engine]\nruntime = '../x'", "is no runtime"},
+		"role without layer": {role("runtime = 'none'"), `"none" is for [engine] alone`},
+		"skills dir":         {"[skills]\ndir = ''", "skills.dir"},
+		"proxy":              {"[network]\nproxy = 'ftp://x'", "network.proxy"},
+		"proxy password":     {"[network]\nproxy = 'http://u:hunter2@x'", "without a password"},
+		"proxy env":          {"[network]\nproxy = 'env'", "Docker Sandbox"},
+		"role name":          {"[roles.'A b']", "is no name"},
+		"skill name":         {role("skills = ['a--b']"), "no name of a skill"},
+		"agent name":         {role("agent = 'A'"), "no name of a skill"},
+		"skill twice":        {role("skills = ['a', 'a']"), "twice"},
+		"brain as skill":     {role("skills = ['assistant']"), "role's agent already"},
+		"both prompts":       {role("prompt = 'a'\nprompt_file = '" + filepath.Join(home, "file") + "'"), "there is a prompt already"},
+		"no prompt file":     {role("prompt_file = 'nowhere'"), "no such file"},
+		"no delegate":        {role("delegates = ['rr']"), `there is no role "rr"; the nearest one is "r"`},
+		"asks itself":        {role("delegates = ['r']"), "in a circle: r → r"},
+		"circle":             {"[roles.a]\ndelegates=['b']\n[roles.b]\ndelegates=['c']\n[roles.c]\ndelegates=['b']", "line 4: roles.b.delegates: roles delegate in a circle: b → c → b"},
+		"no model":           {role("model = 'x'"), "there is no [models.x]"},
+		"model type":         {role("model = 1"), "NAME of a [models.NAME]"},
+		"not local":          {"[providers.anthropic]\napi_key = {env='K'}\n[model]\nprovider='anthropic'\n" + role("model.local_only = true"), "not on this machine"},
+		"no tokens":          {role("llm = { daily_tokens = 0 }"), "more than 0"},
+		"provider":           {"[model]\nprovider = 'antropic'", `unknown provider "antropic"; the nearest known one is "anthropic"`},
+		"model name":         {"[model]\nname = ''", "must say its name"},
+		"model provider":     {"[models.x]\nname = 'a'", "must say its provider"},
+		"no key":             {"[model]\nprovider = 'anthropic'", "anthropic needs a key"},
+		"unknown provider":   {"[providers.anthropics]", `nearest known one is "anthropic"`},
+		"base url":           {"[providers.openai]\nbase_url = 'ftp://x'", "https or http URL"},
+		"base url password":  {"[providers.openai]\nbase_url = 'https://u:hunter2@x'", "without password"},
+		"key in the clear":   {"[providers.openai]\nbase_url = 'http://x'\napi_key = { env = 'K' }", "in the clear"},
+		"two sources":        {"[secrets.x]\nenv = 'A'\nfile = 'b'", "exactly one"},
+		"no source":          {"[secrets.x]", "exactly one"},
+		"variable":           {"[secrets.x]\nenv = 'A=b'", "name of a variable"},
+		"no program":         {"[secrets.x]\ncommand = ['']", "begin with a program"},
+		"command as string":  {"[secrets.x]\ncommand = 'pass show x'", "must be a list"},
+		"no channel":         {"[[routes]]\nchannel='consol'\nchat='*'\nrole='r'\n" + role(""), `unknown channel "consol"; channels are console, whatsapp`},
+		"no chat":            {"[[routes]]\nchannel='console'\nrole='r'\n" + role(""), "must be a chat"},
+		"no route role":      {"[[routes]]\nchannel='console'\nchat='*'\nrole='q'\n" + role(""), `there is no role "q"; the nearest one is "r"`},
+		"route twice":        {strings.Repeat("[[routes]]\nchannel='console'\nchat='*'\nrole='r'\n", 2) + role(""), "line 5: routes[1]: the same channel"},
+		"agent of two roles": {"[[routes]]\nchannel='console'\nchat='a'\nrole='r'\nagent='x'\n[[routes]]\nchannel='console'\nchat='b'\nrole='s'\nagent='x'\n[roles.s]\n" + role(""), "one agent has one role"},
+		"trigger":            {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\ntrigger=' @a'\n" + role(""), "space"},
+		"sender":             {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['']\n" + role(""), "empty sender"},
+		"no hosts":           {grant("methods = ['GET']"), "must list its hosts"},
+		"scheme":             {grant("hosts=['a.b'], scheme='ftp'"), `"https" or "http"`},
+		"port":               {grant("hosts=['a.b'], port=0"), "from 1 to 65535"},
+		"method":             {grant("hosts=['a.b'], methods=['get']"), `"get" is none of`},
+		"connect":            {grant("hosts=['a.b'], methods=['CONNECT']"), `"CONNECT" is none of`},
+		"relative path":      {grant("hosts=['a.b'], paths=['v1/']"), "begins with"},
+		"path climbs":        {grant("hosts=['a.b'], paths=['/v1/../']"), "plain path"},
+		"path escapes":       {grant("hosts=['a.b'], paths=['/v1/%2e']"), "plain path"},
+		"no header secret":   {grant("hosts=['a.b'], headers={X={secret='s'}}"), "there is no [secrets.s]"},
+		"header literal":     {grant("hosts=['a.b'], headers={X='hunter2'}"), "the value is never written here"},
+		"header Host":        {"[secrets.s]\nenv='S'\n" + grant("hosts=['a.b'], headers={host={secret='s'}}"), "no header that can be set"},
+		"header injection":   {"[secrets.s]\nenv='S'\n" + grant(`hosts=['a.b'], headers={"X\r\nY"={secret='s'}}`), "no header that can be set"},
+		"secret in clear":    {"[secrets.s]\nenv='S'\n" + grant("hosts=['a.b'], scheme='http', headers={X={secret='s'}}"), "in the clear"},
+		"mount relative":     {mount("in/deep"), "must be an absolute path"},
+		"mount nothing":      {mount(""), "must be an absolute path"},
+		"mount missing":      {mount("~/nowhere"), "no such file"},
+		"mount a file":       {mount("~/file"), "not a directory"},
+		"mount root":         {mount("/"), "/ is or holds"},
+		"mount home":         {mount("~"), "whole home directory"},
+		"mount home's dots":  {mount(home + "/in/.."), "whole home directory"},
+		"mount above home":   {mount(filepath.Dir(home)), "whole home directory"},
+		"mount escape":       {mount("~/out"), "leads out of your home directory, to /usr"},
+		"mount state":        {mount("~/in"), "the state of NanoClaw"},
+		"mount proc":         {mount("/proc/self"), "belongs to the system"},
+		"mount etc":          {mount("/etc"), "belongs to the system"},
+		"mount mode":         {role("mounts = [ { path = '~/in/deep', mode = 'w' } ]"), `must be "ro" or "rw"`},
+		"mount twice":        {role("mounts = [ { path = '~/in/deep' }, { path = '~/alias/deep' } ]"), "called \"deep\" already"},
+		"mount name":         {role("mounts = [ { path = '~/in/deep', name = 'a/b' } ]"), "/mnt/NAME"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(tc.text, "/etc/nanoclaw.toml", Overrides{})
+			var e *Error
+			if !errors.As(err, &e) || !errors.Is(err, host.ErrInvalid) {
+				t.Fatalf("error %v, want an invalid file", err)
+			}
+			if len(e.Problems) != 1 || !strings.Contains(e.Problems[0], tc.want) {
+				t.Errorf("problems %q, want one with %q", e.Problems, tc.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%q repeats a secret", err)
+			}
+		})
+	}
+}
+
+// TestHostPatterns are the rows P01 to P10 of the adversarial table, which name every bad entry.
+func TestHostPatterns(t *testing.T) {
+	clean(t)
+	bad := []string{
+		"*", "", " ", "*.com", "*.*.example.com", "api*.example.com", "*example.com", "*.", "https://example.com",
+		"example.com/path", "user@example.com", "example.com?q=1", "example.com#f", "EXAMPLE.com", "example.com.", "exa mple.com",
+		"a..b", ".a.b", strings.Repeat("a.", 130) + "b", "[::1", "[::1%eth0]", "[0:0::1]", "[127.0.0.1]", "[x]",
+	}
+	quoted := []string{`"ok.example.com"`}
+	for _, h := range bad {
+		quoted = append(quoted, fmt.Sprintf("%q", h))
+	}
+	_, err := parse("[roles.r]\nhttp = [ { hosts = ["+strings.Join(quoted, ", ")+"] } ]", "/x.toml", Overrides{})
+	var e *Error
+	if !errors.As(err, &e) || len(e.Problems) != len(bad) {
+		t.Fatalf("%d patterns refused, want %d: %v", len(e.Problems), len(bad), err)
+	}
+	for i, h := range bad {
+		if !strings.Contains(e.Problems[i], fmt.Sprintf("host %q", h)) {
+			t.Errorf("%q does not name %q", e.Problems[i], h)
+		}
+	}
+}
+
+func TestLiteralKeysAreRefusedAndNotRepeated(t *testing.T) {
+	clean(t)
+	for _, text := range []string{
+		"[providers.anthropic]\napi_key = 'sk-ant-hunter2'",
+		"[providers.anthropic]\napi_key = { value = 'sk-ant-hunter2' }",
+		"[providers.anthropic]\napi_key = sk-ant-hunter2",
+		"[providers.anthropic]\napi_key = 'sk-ant-hunter2",
+		"[secrets]\nx = 'sk-ant-hunter2'",
+		"[secrets.x]\nvalue = 'sk-ant-hunter2'",
+	} {
+		_, err := parse(text, "/x.toml", Overrides{})
+		if !errors.Is(err, host.ErrInvalid) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if c, err := parse("[providers.anthropic]\napi_key = 'proxy-managed'", "/x.toml", Overrides{}); err != nil ||
+		!c.Providers["anthropic"].APIKey.Managed {
+		t.Errorf("proxy-managed: %v", err)
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	clean(t)
+	_, err := parse("[engine]\npids = 1\n[roles.a]\ndelegates = ['x']\nhttp = [ { hosts = ['*'] } ]\n", "/x.toml", Overrides{})
+	want := `/x.toml has 3 problems:
+  line 2: engine.pids: must be from 16 to 1048576
+  line 5: roles.a.http[0].hosts: host "*": `
+	if !strings.HasPrefix(fmt.Sprint(err), want) || !strings.Contains(fmt.Sprint(err), "\n  line 4: roles.a.delegates: there is no role") {
+		t.Errorf("got  %v\nwant %s…", err, want)
+	}
+}
+
+func TestFilesThatAreNone(t *testing.T) {
+	home := clean(t)
+	big := write(t, filepath.Join(home, "big.toml"), strings.Repeat("# x\n", maxFile/4+1))
+	for path, want := range map[string]string{big: "larger than", home: "regular file", filepath.Join(home, "no"): "no such file"} {
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
+// TestBombs: nothing that fits the size cap takes long or much stack.
+func TestBombs(t *testing.T) {
+	clean(t)
+	deep := maxFile/2 - 16
+	for name, text := range map[string]string{
+		"arrays":       "a = " + strings.Repeat("[", deep) + strings.Repeat("]", deep),
+		"array lines":  "a = [\n" + strings.Repeat("[\n", deep/2) + strings.Repeat("]\n", deep/2) + "]",
+		"tables":       "a = " + strings.Repeat("{a=", 40_000) + "1" + strings.Repeat("}", 40_000),
+		"dotted key":   strings.Repeat("a.", deep) + "a = 1",
+		"dotted table": "[" + strings.Repeat("a.", deep) + "a]",
+		"spaced key":   strings.Repeat("a . ", deep/2) + "a = 1",
+		"long key":     strings.Repeat("a", maxFile-8) + " = 1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			if _, err := parse(text, "/x.toml", Overrides{}); !errors.Is(err, host.ErrInvalid) {
+				t.Errorf("accepted: %v", err)
+			}
+			if d := time.Since(start); d > 5*time.Second {
+				t.Errorf("took %s", d)
+			}
+		})
+	}
+}
+
+func shipped(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../../nanoclaw.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestShippedFile(t *testing.T) {
+	clean(t)
+	c, err := Load("../../nanoclaw.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
+		t.Errorf("%q %q", r.Problems, r.Warnings)
+	}
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc"}) {
+		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
+	}
+	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {
+		t.Errorf("routes %+v", c.Routes)
+	}
+}
+
+// TestShippedFileIsComplete: every setting stands in it, commented out or not.
+func TestShippedFileIsComplete(t *testing.T) {
+	text := shipped(t)
+	for _, key := range settings(reflect.TypeFor[file]()) {
+		if !regexp.MustCompile(`(?m)^(# )?(.*[{ ])?` + key + ` = `).MatchString(text) {
+			t.Errorf("%s is not in the shipped nanoclaw.toml", key)
+		}
+	}
+}
+
+// settings are the last parts of all keys that hold no table.
+func settings(typ reflect.Type) (out []string) {
+	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Map || typ.Kind() == reflect.Slice {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		below := settings(f.Type)
+		if key := f.Tag.Get("toml"); key != "" && len(below) == 0 {
+			below = []string{key}
+		}
+		out = append(out, below...)
+	}
+	return out
+}
+
+// TestShippedDefaultsAreTrue: the commented settings of the tables that are there change nothing.
+func TestShippedDefaultsAreTrue(t *testing.T) {
+	clean(t)
+	var on strings.Builder
+	seen := 0
+	for _, part := range regexp.MustCompile(`(?m)^\[`).Split(shipped(t), -1) {
+		name, _, _ := strings.Cut(part, "]")
+		if !slices.Contains([]string{"assistant", "model", "skills", "engine", "network"}, name) {
+			continue
+		}
+		on.WriteString("[" + name + "]\n")
+		for _, m := range regexp.MustCompile(`(?m)^(?:# )?([a-z_]+ = .*)$`).FindAllStringSubmatch(part, -1) {
+			if strings.HasPrefix(m[1], "provider = \"anthropic\"") { // the example of [models.small] follows
+				break
+			}
+			on.WriteString(m[1] + "\n")
+			seen++
+		}
+	}
+	got, err := parse(on.String(), "/x.toml", Overrides{})
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, on.String())
+	}
+	want, err := parse("", "/x.toml", Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 15 || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d settings\n got %+v\nwant %+v", seen, got, want)
+	}
+}
+
+// FuzzParse: whatever the file, an answer or an *Error, and no secret in it.
+func FuzzParse(f *testing.F) {
+	b, err := os.ReadFile("../../nanoclaw.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(b))
+	f.Add("[roles.a]\nhttp=[{hosts=['*.a.b'],headers={X={secret='s'}}}]\nmodel.local_only=true\n[[routes]]\nchannel='x'")
+	f.Add("[engine]\nmemory='1KiB'\nspare_idle='1h'\ncpus=inf\n[secrets.x]\ncommand=['a']")
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > maxFile {
+			return
+		}
+		c, err := parse(text, "/nowhere/x.toml", Overrides{})
+		var e *Error
+		switch {
+		case err != nil && (!errors.As(err, &e) || len(e.Problems) == 0):
+			t.Errorf("error %v", err)
+		case err == nil:
+			c.Examine()
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nanoclaw/nanoclaw/host"
+)
+
+// file is nanoclaw.toml as it is written: every table and every key that is known.
+type file struct {
+	StateDir  string                   `toml:"state_dir"`
+	Assistant assistantTable           `toml:"assistant"`
+	Model     modelTable               `toml:"model"`
+	Models    map[string]modelTable    `toml:"models"`
+	Providers map[string]providerTable `toml:"providers"`
+	Secrets   map[string]source        `toml:"secrets"`
+	Skills    skillsTable              `toml:"skills"`
+	Engine    engineTable              `toml:"engine"`
+	Network   networkTable             `toml:"network"`
+	Roles     map[string]roleTable     `toml:"roles"`
+	Routes    []routeTable             `toml:"routes"`
+}
+
+type assistantTable struct {
+	Name     string `toml:"name"`
+	Timezone string `toml:"timezone"`
+}
+
+type modelTable struct {
+	Provider string `toml:"provider"`
+	Name     string `toml:"name"`
+}
+
+type providerTable struct {
+	APIKey  *source `toml:"api_key"`
+	BaseURL string  `toml:"base_url"`
+}
+
+type skillsTable struct {
+	Dir string `toml:"dir"`
+}
+
+type networkTable struct {
+	Proxy string `toml:"proxy"`
+}
+
+type engineTable struct {
+	Runtime        string   `toml:"runtime"`
+	RequireSandbox bool     `toml:"require_sandbox"`
+	MaxAgents      int      `toml:"max_agents"`
+	MaxDelegates   int      `toml:"max_delegates"`
+	MaxSpares      int      `toml:"max_spares"`
+	SpareIdle      duration `toml:"spare_idle"`
+	limitKeys
+}
+
+// limitKeys may stand in [engine], for every role, and in a role.
+type limitKeys struct {
+	Memory         *size     `toml:"memory"`
+	CPUs           *float64  `toml:"cpus"`
+	PIDs           *int64    `toml:"pids"`
+	TurnTimeout    *duration `toml:"turn_timeout"`
+	Workspace      *size     `toml:"workspace"`
+	WorkspaceFiles *int64    `toml:"workspace_files"`
+}
+
+type roleTable struct {
+	Description string       `toml:"description"`
+	Prompt      string       `toml:"prompt"`
+	PromptFile  string       `toml:"prompt_file"`
+	Agent       string       `toml:"agent"`
+	Skills      []string     `toml:"skills"`
+	Delegates   []string     `toml:"delegates"`
+	PublicWeb   bool         `toml:"public_web"`
+	HTTP        []httpTable  `toml:"http"`
+	Mounts      []mountTable `toml:"mounts"`
+	Model       roleModel    `toml:"model"`
+	LLM         llmTable     `toml:"llm"`
+	Sensitive   bool         `toml:"sensitive"`
+	AcceptRisk  string       `toml:"accept_risk"`
+	Runtime     string       `toml:"runtime"`
+	limitKeys
+}
+
+type httpTable struct {
+	Scheme  string            `toml:"scheme"`
+	Hosts   []string          `toml:"hosts"`
+	Port    *int              `toml:"port"`
+	Methods []string          `toml:"methods"`
+	Paths   []string          `toml:"paths"`
+	Headers map[string]header `toml:"headers"`
+	Private bool              `toml:"private"`
+}
+
+type mountTable struct {
+	Path string `toml:"path"`
+	Name string `toml:"name"`
+	Mode string `toml:"mode"`
+}
+
+type llmTable struct {
+	DailyTokens *int64 `toml:"daily_tokens"`
+}
+
+type routeTable struct {
+	Channel string   `toml:"channel"`
+	Account string   `toml:"account"`
+	Chat    string   `toml:"chat"`
+	Role    string   `toml:"role"`
+	Trigger string   `toml:"trigger"`
+	Senders []string `toml:"senders"`
+	Agent   string   `toml:"agent"`
+}
+
+// source says where a secret is. Never the secret itself.
+type source struct {
+	Env     string   `toml:"env"`
+	File    string   `toml:"file"`
+	Command []string `toml:"command"`
+	managed bool
+}
+
+const managed = "proxy-managed"
+
+// short takes the one string that is no secret. What was written is not repeated: it may be a key.
+func (s *source) short(v any) error {
+	if s.managed = v == managed; s.managed {
+		return nil
+	}
+	return errors.New(`a key itself is never written here: say where it is, { env = "NAME" }, { file = "PATH" } or ` +
+		`{ command = ["PROGRAM", "ARGUMENT"] }`)
+}
+
+func (s *source) host() host.SecretSource {
+	return host.SecretSource{Env: s.Env, File: s.File, Command: s.Command, Managed: s.managed}
+}
+
+// header is the value of a request header: always a secret, which the broker puts in.
+type header struct {
+	Secret string `toml:"secret"`
+}
+
+func (h *header) short(any) error {
+	return errors.New(`the value is never written here: { secret = "NAME" } names a [secrets.NAME]`)
+}
+
+// roleModel is "NAME" of a [models.NAME], or a table.
+type roleModel struct {
+	Name      string `toml:"name"`
+	LocalOnly bool   `toml:"local_only"`
+}
+
+func (m *roleModel) short(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return errors.New("must be the NAME of a [models.NAME], or a table with name and local_only")
+	}
+	m.Name = s
+	return nil
+}
+
+// size is a number of bytes, written "256MiB".
+type size int64
+
+func (z *size) short(v any) error {
+	bad := fmt.Errorf(`must be a size such as "256MiB", with B, KiB, MiB or GiB`)
+	s, ok := v.(string)
+	if !ok {
+		return bad
+	}
+	digits := strings.TrimRight(s, "KMGiB")
+	shift, ok := map[string]uint{"B": 0, "KiB": 10, "MiB": 20, "GiB": 30}[s[len(digits):]]
+	n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 32)
+	if err != nil || !ok {
+		return bad
+	}
+	*z = size(n << shift)
+	return nil
+}
+
+// duration is written "10m".
+type duration time.Duration
+
+func (d *duration) short(v any) error {
+	s, ok := v.(string)
+	if n, err := time.ParseDuration(s); ok && err == nil {
+		*d = duration(n)
+		return nil
+	}
+	return errors.New(`must be a duration such as "90s", "10m" or "1h30m"`)
+}

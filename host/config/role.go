@@ -1,0 +1,213 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/nanoclaw/nanoclaw/host"
+)
+
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// notSet are headers that belong to the connection: a grant must not set them.
+var notSet = []string{
+	"Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Authorization",
+}
+
+func (b *builder) roles(c *Config, f *file) {
+	c.Roles = make(map[host.RoleName]*host.Role)
+	names := slices.Sorted(maps.Keys(f.Roles))
+	for _, name := range names {
+		b.named(roleName, "roles", name)
+		c.Roles[host.RoleName(name)] = b.role(c, name, f.Roles[name])
+	}
+	for _, name := range names {
+		b.delegates(c, c.Roles[host.RoleName(name)])
+	}
+	for _, cycle := range cycles(c.Roles) {
+		b.fail("roles."+cycle[0]+".delegates", "roles delegate in a circle: %s", strings.Join(cycle, " → "))
+	}
+}
+
+func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
+	at := "roles." + name
+	r := &host.Role{
+		Name: host.RoleName(name), Description: t.Description, Prompt: b.prompt(at, t), Brain: "assistant",
+		PublicWeb: t.PublicWeb, Sensitive: t.Sensitive, AcceptRisk: strings.TrimSpace(t.AcceptRisk), Runtime: t.Runtime,
+		Model: t.Model.Name, LocalOnly: t.Model.LocalOnly, Limits: b.limits(at, t.limitKeys, c.Engine.Limits),
+	}
+	if t.Agent != "" {
+		r.Brain = host.SkillName(t.Agent)
+		b.skill(at+".agent", t.Agent)
+	}
+	for _, s := range t.Skills {
+		b.skill(at+".skills", s)
+		if host.SkillName(s) == r.Brain || slices.Contains(r.Skills, host.SkillName(s)) {
+			b.fail(at+".skills", "%q is there twice, or is the role's agent already", s)
+		}
+		r.Skills = append(r.Skills, host.SkillName(s))
+	}
+	for _, d := range t.Delegates {
+		r.Delegates = append(r.Delegates, host.RoleName(d))
+	}
+	for i, h := range t.HTTP {
+		r.HTTP = append(r.HTTP, b.http(c, fmt.Sprintf("%s.http[%d]", at, i), h))
+	}
+	r.Mounts = b.mounts(c, at, t.Mounts)
+	b.roleModel(c, at, r)
+	if n := t.LLM.DailyTokens; n != nil {
+		if r.LLM.DailyTokens = *n; *n <= 0 {
+			b.fail(at+".llm.daily_tokens", "must be more than 0; leave it out for no bound")
+		}
+	}
+	if r.Runtime == None || r.Runtime != "" && !runtimeName.MatchString(r.Runtime) {
+		b.fail(at+".runtime", `must be the name of an OCI runtime such as "runsc"; "none" is for [engine] alone`)
+	}
+	return r
+}
+
+func (b *builder) skill(at, name string) {
+	if !skillName.MatchString(name) || len(name) > 64 {
+		b.fail(at, "%q is no name of a skill: lower-case letters, digits and single hyphens", name)
+	}
+}
+
+func (b *builder) prompt(at string, t roleTable) string {
+	if t.PromptFile == "" {
+		return t.Prompt
+	}
+	if t.Prompt != "" {
+		b.fail(at+".prompt_file", "there is a prompt already; write one of the two")
+	}
+	text, err := readFile(b.path(t.PromptFile))
+	if err != nil {
+		b.fail(at+".prompt_file", "%s: %v", b.path(t.PromptFile), reason(err))
+	}
+	return text
+}
+
+// roleModel checks that the role's model exists and, where it must, stays on this machine.
+func (b *builder) roleModel(c *Config, at string, r *host.Role) {
+	if r.Model != "" && c.Models[r.Model].Provider == "" {
+		b.fail(at+".model", "there is no [models.%s]", r.Model)
+		return
+	}
+	m := c.Choice(r)
+	if r.LocalOnly && m.Provider != offline && !c.Providers[m.Provider].Local {
+		b.fail(at+".model", "local_only is set, but provider %s is not on this machine", m.Provider)
+	}
+}
+
+func (b *builder) delegates(c *Config, r *host.Role) {
+	at := "roles." + string(r.Name) + ".delegates"
+	for i, d := range r.Delegates {
+		if c.Roles[d] == nil {
+			b.fail(at, "%s", b.noRole(c, string(d)))
+		}
+		if slices.Contains(r.Delegates[:i], d) {
+			b.fail(at, "%q is there twice", d)
+		}
+	}
+}
+
+// cycles finds the circles of the delegation graph, each once, by depth-first search.
+func cycles(roles map[host.RoleName]*host.Role) (out [][]string) {
+	const open, done = 1, 2
+	state := make(map[host.RoleName]int)
+	var trail []string
+	var walk func(host.RoleName)
+	walk = func(n host.RoleName) {
+		if roles[n] == nil || state[n] == done {
+			return
+		}
+		if state[n] == open {
+			out = append(out, append(slices.Clone(trail[slices.Index(trail, string(n)):]), string(n)))
+			return
+		}
+		state[n], trail = open, append(trail, string(n))
+		for _, d := range roles[n].Delegates {
+			walk(d)
+		}
+		state[n], trail = done, trail[:len(trail)-1]
+	}
+	for _, n := range slices.Sorted(maps.Keys(roles)) {
+		walk(n)
+	}
+	return out
+}
+
+func (b *builder) http(c *Config, at string, t httpTable) host.HTTPGrant {
+	g := host.HTTPGrant{
+		Scheme: "https", Hosts: t.Hosts, Methods: t.Methods, Paths: t.Paths, Private: t.Private, Headers: make(map[string]string),
+	}
+	if t.Scheme != "" {
+		g.Scheme = t.Scheme
+	}
+	if g.Scheme != "https" && g.Scheme != "http" {
+		b.fail(at+".scheme", `must be "https" or "http"`)
+	}
+	if len(t.Hosts) == 0 {
+		b.fail(at, "must list its hosts; only public_web reaches any")
+	}
+	for _, h := range t.Hosts {
+		if err := checkHost(h); err != nil {
+			b.fail(at+".hosts", "%v", err)
+		}
+	}
+	if t.Port != nil {
+		if g.Port = *t.Port; g.Port < 1 || g.Port > 65535 {
+			b.fail(at+".port", "must be from 1 to 65535")
+		}
+	}
+	for _, m := range t.Methods {
+		if !slices.Contains(methods, m) {
+			b.fail(at+".methods", "%q is none of %s", m, strings.Join(methods, ", "))
+		}
+	}
+	for _, p := range t.Paths {
+		if clean := path.Clean(p); p == "" || p[0] != '/' || p != clean && p != clean+"/" || strings.ContainsAny(p, "\\%?#*; \x00") {
+			b.fail(at+".paths", `%q must be a plain path that begins with "/", such as "/v1/"`, p)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Headers)) {
+		b.header(c, at+".headers."+name, name, t.Headers[name].Secret, g)
+	}
+	return g
+}
+
+func checkHost(h string) error {
+	inner, isLiteral := strings.CutPrefix(h, "[")
+	if !isLiteral {
+		return host.CheckHostPattern(h)
+	}
+	inner, closed := strings.CutSuffix(inner, "]")
+	ip, err := netip.ParseAddr(inner)
+	if err != nil || !closed || !ip.Is6() || ip.Zone() != "" || ip.String() != inner {
+		return fmt.Errorf("host %q: an IPv6 address is written [2001:db8::1], in its shortest form", h)
+	}
+	return nil
+}
+
+func (b *builder) header(c *Config, at, name, secret string, g host.HTTPGrant) {
+	key := http.CanonicalHeaderKey(name)
+	switch _, ok := c.Secrets[secret]; {
+	case !httpguts.ValidHeaderFieldName(name) || slices.Contains(notSet, key):
+		b.fail(at, "is no header that can be set")
+	case secret == "":
+		b.fail(at, `must name a secret: { secret = "NAME" }`)
+	case !ok:
+		b.fail(at, "there is no [secrets.%s]", secret)
+	case g.Headers[key] != "":
+		b.fail(at, "is there twice")
+	case g.Scheme == "http" && !slices.ContainsFunc(g.Hosts, loopback):
+		b.fail(at, "would send the secret in the clear; use https")
+	}
+	g.Headers[key] = secret
+}

@@ -1,0 +1,126 @@
+package container
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+// imageName is the repository of agent images; their tag is the runner's digest.
+const imageName = "nanoclaw-agent"
+
+const labelRunner = labelPrefix + "runner"
+
+// EnsureImage makes the agent image, the runner and empty mount points and nothing else,
+// unless the daemon has it. The image ID it answers is what Start runs, whatever becomes of
+// the tag. Images of earlier runners are left alone.
+func (d *Docker) EnsureImage(ctx context.Context, runnerPath string) (id string, built bool, err error) {
+	info, err := d.Info(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	digest, err := checkRunner(runnerPath, info.Arch)
+	if err != nil {
+		return "", false, err
+	}
+	ref := imageName + ":" + digest[:12]
+	if id := d.imageID(ctx, ref, digest); id != "" {
+		return id, false, nil
+	}
+	said, err := d.importImage(ctx, runnerPath, ref, digest)
+	if err != nil {
+		return "", false, d.explain("build image "+ref, err)
+	}
+	if id = d.imageID(ctx, ref, digest); id == "" {
+		return "", false, fmt.Errorf("%w: docker did not take image %s: %.300q", host.ErrUnavailable, ref, said)
+	}
+	return id, true, nil
+}
+
+// imageID is the ID of an image that was made of this runner, "" when there is none.
+func (d *Docker) imageID(ctx context.Context, ref, digest string) string {
+	i, err := d.api.ImageInspect(ctx, ref)
+	if err != nil || i.Config == nil || i.Config.Labels[labelRunner] != digest {
+		return ""
+	}
+	return i.ID
+}
+
+// checkRunner is the runner's digest, when it is a program for the daemon's machine.
+func checkRunner(path, arch string) (digest string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	defer f.Close()
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s is not a Linux program: build it with GOOS=linux GOARCH=%s", host.ErrInvalid, path, arch)
+	}
+	built := map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[e.Machine]
+	if built != arch {
+		return "", fmt.Errorf("%w: %s is built for %v and the docker daemon runs on %s: 'make build' asks the daemon, "+
+			"or build it with GOARCH=%s", host.ErrInvalid, path, e.Machine, arch, arch)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<40)); err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func (d *Docker) importImage(ctx context.Context, runnerPath, ref, digest string) (said []byte, err error) {
+	runner, err := os.ReadFile(runnerPath)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(runner); hex.EncodeToString(sum[:]) != digest {
+		return nil, fmt.Errorf("%w: %s changed while it was read", host.ErrBusy, runnerPath)
+	}
+	layer, err := layer(runner)
+	if err != nil {
+		return nil, err
+	}
+	body, err := d.api.ImageImport(ctx, image.ImportSource{Source: layer, SourceName: "-"}, ref, image.ImportOptions{
+		Changes: []string{`ENTRYPOINT ["/runner"]`, "LABEL " + labelRunner + "=" + digest},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return wire.ReadLimited(body, 1<<20)
+}
+
+// layer is the image's file system.
+func layer(runner []byte) (*bytes.Buffer, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, dir := range []string{"tmp/", "workspace/", "skills/", "mnt/"} {
+		mode := int64(0o755)
+		if dir == "tmp/" {
+			mode = 0o1777 // a tmpfs takes its mode from the directory below
+		}
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: mode}); err != nil {
+			return nil, err
+		}
+	}
+	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "runner", Mode: 0o755, Size: int64(len(runner))})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(runner); err != nil {
+		return nil, err
+	}
+	return &b, w.Close()
+}

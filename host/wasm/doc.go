@@ -1,0 +1,40 @@
+// Package wasm is the WASM host that runs inside an agent's container: it loads
+// admitted skills, gives each exactly the import modules it was granted, and runs
+// tool calls and turns in fresh instances.
+//
+// It owns everything that touches wazero, and nothing else does: metering (Meter),
+// admission (Admit), linear memory (allocator), the file system of guests (rootFS),
+// the ABI (link.go, core.go), instances, skills and the Engine over them. It must
+// never hold a secret, open a socket, or decide what a role may do: it is told by
+// wire.Load, asks its Broker for everything that leaves the container, and the
+// broker checks again.
+//
+// Reading order: engine.go (what the runner asks for), skill.go (one loaded skill
+// and its instance made ready), instance.go (one call), link.go and core.go (what
+// a guest can reach), wasi.go and rootfs.go (its files), meter.go (why it ends).
+//
+// # What would surprise
+//
+// Each skill has a wazero.Runtime of its own. Import modules are looked up by name
+// within a runtime, so "linked only if granted" is then a fact of the runtime and not
+// a check in a function; it costs 0.7 ms, and a closed runtime gives all memory back.
+//
+// Fuel is a global of the rewritten module and not WithCloseOnContextDone, which is
+// 17 times slower in tight loops and never stops recursion. The meter also counts the
+// depth of calls, by frame size: wazero lets a stack grow to 400 MB, which is more
+// than the container has.
+//
+// WASI functions are wazero's own, behind a function listener (guard). A listener sees
+// the arguments before the function does, so that a path of 60 MB, a descriptor number
+// of two billion or ten million poll subscriptions cost the runner nothing, and the
+// deadline is checked at each call.
+//
+// Memories are mappings and not slices (allocator): what a closed instance used goes
+// back to the system at once, and all instances together stay below one bound.
+//
+// Hard links cannot be made by guests. A file that has several names already may be
+// read but not written, since one of its names may lie outside of the workspace.
+//
+// Symlinks may exist and are followed as long as they stay inside (os.Root); new ones
+// must point inside by their text alone.
+package wasm

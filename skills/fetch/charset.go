@@ -1,0 +1,77 @@
+package main
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// charset finds the name of a body's encoding: the header's, the one an HTML page
+// gives itself, or "" when nobody says.
+func charset(params string, body []byte, isHTML bool) string {
+	if c := charsetIn(params); c != "" || !isHTML {
+		return c
+	}
+	head := strings.ToLower(string(body[:min(len(body), 2048)]))
+	for {
+		_, after, ok := strings.Cut(head, "<meta")
+		if !ok {
+			return ""
+		}
+		tag, rest, _ := strings.Cut(after, ">")
+		if c := charsetIn(tag); c != "" {
+			return c
+		}
+		head = rest
+	}
+}
+
+func charsetIn(s string) string {
+	_, c, ok := strings.Cut(s, "charset=")
+	if !ok {
+		return ""
+	}
+	c = strings.TrimLeft(c, " \"'")
+	if i := strings.IndexAny(c, " \"';>/"); i >= 0 {
+		c = c[:i]
+	}
+	return c
+}
+
+// decode makes UTF-8 of b. What is neither UTF-8 nor Latin-1 is shown as far as
+// it can be read, with a note.
+func decode(b []byte, name string) (text, note string) {
+	b = []byte(strings.TrimPrefix(string(b), "\ufeff"))
+	switch name {
+	case "utf-8", "utf8", "us-ascii", "ascii":
+		return strings.ToValidUTF8(string(b), "\ufffd"), ""
+	case "iso-8859-1", "latin1", "windows-1252", "cp1252", "iso-8859-15":
+		return latin1(b), ""
+	case "":
+		if utf8.Valid(b) {
+			return string(b), ""
+		}
+		return latin1(b), ""
+	}
+	if utf8.Valid(b) {
+		return string(b), ""
+	}
+	return strings.ToValidUTF8(string(b), "\ufffd"),
+		"(The page is written in " + shorten(name) + ", of which only the plain letters can be read.)\n\n"
+}
+
+// windows1252 is what the bytes 0x80 to 0x9f mean in pages that say Latin-1, as
+// browsers read them.
+const windows1252 = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ"
+
+func latin1(b []byte) string {
+	high := []rune(windows1252)
+	out := make([]byte, 0, len(b)+len(b)/8)
+	for _, c := range b {
+		r := rune(c)
+		if c >= 0x80 && c < 0xa0 {
+			r = high[c-0x80]
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return string(out)
+}
