@@ -135,13 +135,7 @@ func callManager(ctx context.Context, cfg *config.Config, log hclog.Logger, e *E
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
-	models, err := newModels(cfg, log)
-	if err != nil {
-		return nil, nil, errors.Join(err, st.Close(), rows.Close())
-	}
-	b := broker.New(broker.Config{
-		Audit: rows, Models: models, KV: st, Usage: st, Secrets: secrets(cfg), Log: log.Named("broker"),
-	})
+	b := newBroker(cfg, broker.Config{Audit: rows, KV: st, Usage: st, Log: log.Named("broker")})
 	m := agent.New(agent.Config{
 		Engine: e.Engine, Image: e.Image, Handler: b.Handler, Workspaces: filepath.Join(tmp, "workspaces"),
 		MaxAgents: 1, MaxDelegates: 1, Timezone: cfg.Assistant.Timezone, Log: log.Named("agent"),

@@ -76,9 +76,7 @@ func Start(ctx context.Context, opt Options) (d *Daemon, err error) {
 	if err := d.openEngine(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.openAgents(); err != nil {
-		return nil, err
-	}
+	d.openAgents()
 	d.startPlugins()
 	return d, d.serve(ctx)
 }
@@ -121,15 +119,8 @@ func (d *Daemon) openEngine(ctx context.Context) (err error) {
 	return nil
 }
 
-func (d *Daemon) openAgents() error {
-	models, err := newModels(d.cfg, d.log)
-	if err != nil {
-		return err
-	}
-	b := broker.New(broker.Config{
-		Audit: d.audit, Models: models, KV: d.store, Usage: d.store,
-		Secrets: secrets(d.cfg), Proxy: nil, Log: d.log.Named("broker"),
-	})
+func (d *Daemon) openAgents() {
+	b := newBroker(d.cfg, broker.Config{Audit: d.audit, KV: d.store, Usage: d.store, Log: d.log.Named("broker")})
 	e := d.cfg.Engine
 	d.agents = agent.New(agent.Config{
 		Engine: d.engine.Engine, Image: d.engine.Image, Handler: b.Handler,
@@ -142,7 +133,6 @@ func (d *Daemon) openAgents() error {
 		Dir: d.cfg.SkillsDir, State: d.cfg.StateDir, Admit: d.engine.Admitter(d.log.Named("admit")),
 		Log: d.log.Named("skill"),
 	})
-	return nil
 }
 
 // startPlugins reads plugins/ beside everything else: compiling a new file takes seconds.

@@ -1,25 +1,38 @@
 package daemon
 
 import (
-	"github.com/hashicorp/go-hclog"
+	"fmt"
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/broker"
 	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/model"
 	"github.com/nanoclaw/nanoclaw/host/secret"
 )
 
-func newModels(cfg *config.Config, log hclog.Logger) (func(*host.Role, string) (broker.Model, error), error) {
-	return func(*host.Role, string) (broker.Model, error) { return nil, host.ErrUnavailable }, nil
-}
-
-// secrets resolves [secrets.NAME] for the broker, at the time of use.
-func secrets(cfg *config.Config) func(string) (secret.Key, error) {
-	return func(name string) (secret.Key, error) {
+// newBroker puts the host side of capability calls together. Keys are fetched at the
+// moment of use and live no longer than it.
+func newBroker(cfg *config.Config, parts broker.Config) *broker.Broker {
+	ends := make(map[string]model.Endpoint)
+	for name, p := range cfg.Providers {
+		end := model.Endpoint{BaseURL: p.BaseURL}
+		if p.APIKey != nil {
+			end.Key = func() (string, error) {
+				k, err := secret.Resolve("providers."+name+".api_key", *p.APIKey)
+				return k.Reveal(), err
+			}
+		}
+		ends[name] = end
+	}
+	models := model.New(model.Config{Choose: cfg.Choice, Endpoints: ends, Proxy: cfg.Network.ProxyFunc()})
+	parts.Models = func(role *host.Role, name string) (broker.Model, error) { return models.Model(role, name) }
+	parts.Secrets = func(name string) (secret.Key, error) {
 		src, ok := cfg.Secrets[name]
 		if !ok {
-			return secret.Key{}, host.ErrNotFound
+			return secret.Key{}, fmt.Errorf("secret %s: %w", name, host.ErrNotFound)
 		}
 		return secret.Resolve(name, src)
 	}
+	parts.Proxy = cfg.Network.ProxyFunc()
+	return broker.New(parts)
 }

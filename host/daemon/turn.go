@@ -11,7 +11,6 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/agent"
-	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/store"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
@@ -170,5 +169,3 @@ func (d *Daemon) engineState(ctx context.Context) string {
 	}
 	return "ok"
 }
-
-var _ = config.Config{}
