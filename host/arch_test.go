@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"host/agent":           {"host", "sdk/wire"},
 	"host/broker":          {"host", "host/secret", "sdk/wire"},
 	"host/model":           {"host", "sdk/wire"},
+	"host/model/modeltest": {"sdk/wire"},
 	"host/channel":         {"host"},
 	"host/channel/console": {"host", "host/channel", "sdk/wire"},
 	"host/router":          {"host", "host/channel", "host/store", "sdk/wire"},

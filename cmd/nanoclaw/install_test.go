@@ -22,6 +22,7 @@ var install = sync.OnceValues(func() (installation, error) {
 	if err != nil {
 		return installation{}, err
 	}
+	installDir = dir
 	i := installation{
 		dir: dir, bin: filepath.Join(dir, "bin"), plugins: filepath.Join(dir, "plugins"),
 		state: filepath.Join(dir, "state"),
@@ -29,10 +30,13 @@ var install = sync.OnceValues(func() (installation, error) {
 	return i, i.make()
 })
 
+// installDir is where install has put things; "" while no test needed them.
+var installDir string
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if i, _ := install(); i.dir != "" {
-		os.RemoveAll(i.dir)
+	if installDir != "" {
+		os.RemoveAll(installDir)
 	}
 	os.Exit(code)
 }

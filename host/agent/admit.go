@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,11 +35,13 @@ type Admitter struct {
 	Runtime      string // OCI runtime; "" = the engine's default
 	RunnerDigest string
 	Log          hclog.Logger
+	timeout      time.Duration // 0 = admitTimeout
 }
 
 // Key says for which runner, runtime and machine compiled skills are.
 func (a *Admitter) Key() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%+v\n%+v", a.RunnerDigest, a.Runtime, runtime.GOARCH, cpu.X86, cpu.ARM64))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%+v\n%+v",
+		a.RunnerDigest, a.Runtime, runtime.GOARCH, cpu.X86, cpu.ARM64))
 	return hex.EncodeToString(sum[:16])
 }
 
@@ -51,7 +54,9 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	timeout := cmp.Or(a.timeout, admitTimeout)
+	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
 	defer cancel()
 	in := host.Bind{Source: wasmPath, Target: "/skills/in.wasm"}
 	out := host.Bind{Source: outDir, Target: workspaceDir, Write: true}
@@ -88,8 +93,8 @@ func (a *Admitter) result(ctx context.Context, c host.Container) error {
 	case b := <-said:
 		line, _, _ = bytes.Cut(b, []byte("\n"))
 	case <-ctx.Done():
-		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			return fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, admitTimeout)
+		if cause := context.Cause(ctx); errors.Is(cause, host.ErrLimit) {
+			return cause
 		}
 		return fmt.Errorf("%w while a skill was compiled", host.ErrStopped)
 	}

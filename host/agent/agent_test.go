@@ -469,7 +469,8 @@ func TestProgress(t *testing.T) {
 	k.ask(t, j)
 	want := []host.Event{
 		{Turn: j.Scope.Turn, Stage: host.StageContainer},
-		{Turn: j.Scope.Turn, Stage: host.StageTool, Name: "calc"}, {Turn: j.Scope.Turn, Stage: host.StageModel},
+		{Turn: j.Scope.Turn, Stage: host.StageTool, Name: "calc"},
+		{Turn: j.Scope.Turn, Stage: host.StageModel},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v", got)

@@ -134,7 +134,8 @@ func (b *box) send(ctx context.Context, path string, in any, limit int) (*http.R
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence))
-		return nil, fmt.Errorf("%w: the runner answered %s with %d: %s", host.ErrCrashed, path, resp.StatusCode, printable(string(said)))
+		return nil, fmt.Errorf("%w: the runner answered %s with %d: %s",
+			host.ErrCrashed, path, resp.StatusCode, printable(string(said)))
 	}
 	return resp, nil
 }
@@ -235,7 +236,8 @@ func (b *box) autopsy(ctx context.Context, err error, memory int64) error {
 		return broken("it no longer speaks on its wire")
 	}
 	exit := b.c.Exit()
-	b.log.Warn("container ended in the middle of its work", "container", b.c.ID(), "code", exit.Code, "oom", exit.OOM, "stderr", exit.Log)
+	b.log.Warn("container ended in the middle of its work",
+		"container", b.c.ID(), "code", exit.Code, "oom", exit.OOM, "stderr", exit.Log)
 	if exit.OOM {
 		return fmt.Errorf("%w: the agent ran out of memory, of which it may use %d MiB", host.ErrCrashed, memory>>20)
 	}

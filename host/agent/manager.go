@@ -139,7 +139,9 @@ func turnTimeout(j Job) time.Duration {
 }
 
 // run gives f a container that is bound to the job's scope, and ends it.
-func (m *Manager) run(ctx context.Context, j Job, p *plan, timeout time.Duration, f func(context.Context, *box) error) error {
+func (m *Manager) run(
+	ctx context.Context, j Job, p *plan, timeout time.Duration, f func(context.Context, *box) error,
+) error {
 	release, err := m.acquire(ctx, j.Delegate)
 	if err != nil {
 		return err

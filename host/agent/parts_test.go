@@ -56,11 +56,13 @@ func TestPlan(t *testing.T) {
 	for name, want := range map[string][]wire.Preopen{
 		"files": {
 			{Guest: "/workspace/notes/old", Path: "/workspace/notes/old"},
-			{Guest: "/mnt/finance", Path: "/mnt/finance", ReadOnly: true}, {Guest: "/mnt/out", Path: "/mnt/out"},
+			{Guest: "/mnt/finance", Path: "/mnt/finance", ReadOnly: true},
+			{Guest: "/mnt/out", Path: "/mnt/out"},
 		},
 		"reader": {
 			{Guest: "/workspace", Path: "/workspace", ReadOnly: true},
-			{Guest: "/mnt/finance", Path: "/mnt/finance", ReadOnly: true}, {Guest: "/mnt/out", Path: "/mnt/out", ReadOnly: true},
+			{Guest: "/mnt/finance", Path: "/mnt/finance", ReadOnly: true},
+			{Guest: "/mnt/out", Path: "/mnt/out", ReadOnly: true},
 		},
 	} {
 		if got := byName[name].Preopens; !slices.Equal(got, want) {
@@ -72,8 +74,10 @@ func TestPlan(t *testing.T) {
 		{Source: "/admitted/brain", Target: "/skills/b0"},
 		{Source: filepath.Join(k.dir, "calc"), Target: "/skills/" + strings.Repeat("c", 64)},
 		{Source: ws, Target: "/workspace", Write: true},
-		{Source: "/srv/finance", Target: "/mnt/finance"}, {Source: "/srv/out", Target: "/mnt/out", Write: true},
-		{Source: "/admitted/files", Target: "/skills/f0"}, {Source: "/admitted/reader", Target: "/skills/r0"},
+		{Source: "/srv/finance", Target: "/mnt/finance"},
+		{Source: "/srv/out", Target: "/mnt/out", Write: true},
+		{Source: "/admitted/files", Target: "/skills/f0"},
+		{Source: "/admitted/reader", Target: "/skills/r0"},
 	}
 	for _, b := range want {
 		if !slices.Contains(p.spec.Binds, b) {
@@ -115,9 +119,12 @@ func TestPlanKey(t *testing.T) {
 		"skill":   func(j *Job) { delete(j.Scope.Skills, "calc") },
 		"limit":   func(j *Job) { j.Scope.Role.Limits.Memory++ },
 		"runtime": func(j *Job) { j.Scope.Role.Runtime = "runsc" },
-		"grant":   func(j *Job) { j.Scope.Role.Withhold = []host.Capability{host.CapFS}; j.Scope.Skills["brain"].Manifest.Capabilities[0].Optional = true },
-		"mount":   func(j *Job) { j.Scope.Role.Mounts = []host.Mount{{Name: "x", Path: "/x"}} },
-		"quota":   func(j *Job) { j.Scope.Role.Limits.Workspace.Bytes++ },
+		"grant": func(j *Job) {
+			j.Scope.Role.Withhold = []host.Capability{host.CapFS}
+			j.Scope.Skills["brain"].Manifest.Capabilities[0].Optional = true
+		},
+		"mount": func(j *Job) { j.Scope.Role.Mounts = []host.Mount{{Name: "x", Path: "/x"}} },
+		"quota": func(j *Job) { j.Scope.Role.Limits.Workspace.Bytes++ },
 	} {
 		if key(change) == same {
 			t.Errorf("another %s fits", name)
@@ -161,11 +168,19 @@ func TestOpenWorkspaceFile(t *testing.T) {
 		name, want string
 		kind       error
 	}{
-		{"plain", "hello", nil}, {"sub/deep", "deep", nil}, {"full", string(make([]byte, 100)), nil},
-		{"symlink", "", host.ErrInvalid}, {"inner", "", host.ErrInvalid}, {"hardlink", "", host.ErrInvalid},
-		{"fifo", "", host.ErrInvalid}, {"sub", "", host.ErrInvalid}, {"sparse", "", host.ErrLimit},
-		{"away/secret", "", errAny}, {"../" + filepath.Base(filepath.Dir(outside)) + "/secret", "", errAny},
-		{outside, "", errAny}, {"none", "", os.ErrNotExist},
+		{"plain", "hello", nil},
+		{"sub/deep", "deep", nil},
+		{"full", string(make([]byte, 100)), nil},
+		{"symlink", "", host.ErrInvalid},
+		{"inner", "", host.ErrInvalid},
+		{"hardlink", "", host.ErrInvalid},
+		{"fifo", "", host.ErrInvalid},
+		{"sub", "", host.ErrInvalid},
+		{"sparse", "", host.ErrLimit},
+		{"away/secret", "", errAny},
+		{"../" + filepath.Base(filepath.Dir(outside)) + "/secret", "", errAny},
+		{outside, "", errAny},
+		{"none", "", os.ErrNotExist},
 	} {
 		done := make(chan struct{})
 		go func() {
@@ -221,10 +236,15 @@ func TestAdmit(t *testing.T) {
 		{"oom", host.ErrLimit, "refused: compiling needs too much memory"},
 		{"panic", host.ErrCrashed, "exit code 2"},
 		{"lie", host.ErrCrashed, "the compiler failed"},
-		{"flood", host.ErrCrashed, "refused"},
+		{"flood", host.ErrCrashed, "no answer"},
 		{"mute", host.ErrCrashed, "no answer"},
+		{"slow", host.ErrLimit, "refused: compiling takes more than 5s"},
 	} {
 		t.Run(tc.module, func(t *testing.T) {
+			a.timeout = 0
+			if tc.module == "slow" {
+				a.timeout = 5 * time.Second
+			}
 			in, out := filepath.Join(t.TempDir(), "in.wasm"), t.TempDir()
 			if err := os.WriteFile(in, []byte(tc.module), 0o444); err != nil {
 				t.Fatal(err)

@@ -242,5 +242,5 @@ func encode(v any) ([]byte, error) {
 	if buf.Len() > wire.MaxCapResponse {
 		return nil, tooLarge("the answer has more than %d bytes", wire.MaxCapResponse)
 	}
-	return buf.Bytes(), nil
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

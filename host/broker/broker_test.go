@@ -200,7 +200,7 @@ func TestLLM(t *testing.T) {
 	})
 	t.Run("budget", func(t *testing.T) {
 		l := newLLM(t, stream)
-		l.scope.Role.LLM.DailyTokens = 80
+		l.scope.Role.LLM.DailyTokens = 84 // two answers
 		l.call(host.CapLLM, req).want(wire.StatusOK, "")
 		l.call(host.CapLLM, req).want(wire.StatusOK, "")
 		l.call(host.CapLLM, req).want(wire.StatusRateLimited, "used up")
@@ -248,15 +248,15 @@ func TestKV(t *testing.T) {
 	kv := func(r wire.KVRequest) reply { return l.call(host.CapKV, r) }
 	kv(wire.KVRequest{Op: "get", Key: "a"}).want(wire.StatusNotFound, "")
 	kv(wire.KVRequest{Op: "put", Key: "a", Value: "1<é"}).want(wire.StatusOK, "")
-	if r := kv(wire.KVRequest{Op: "get", Key: "a"}); string(r.body) != "{\"value\":\"1<é\"}\n" {
+	if r := kv(wire.KVRequest{Op: "get", Key: "a"}); string(r.body) != "{\"value\":\"1<é\"}" {
 		t.Errorf("%q", r.body)
 	}
 	kv(wire.KVRequest{Op: "put", Key: "b/1", Value: ""}).want(wire.StatusOK, "")
 	kv(wire.KVRequest{Op: "put", Key: "b/2", Value: strings.Repeat("x", 64<<10)}).want(wire.StatusOK, "")
-	if r := kv(wire.KVRequest{Op: "list", Key: "b/"}); string(r.body) != "{\"keys\":[\"b/1\",\"b/2\"]}\n" {
+	if r := kv(wire.KVRequest{Op: "list", Key: "b/"}); string(r.body) != "{\"keys\":[\"b/1\",\"b/2\"]}" {
 		t.Errorf("%q", r.body)
 	}
-	if r := kv(wire.KVRequest{Op: "list", Limit: 1}); string(r.body) != "{\"keys\":[\"a\"]}\n" {
+	if r := kv(wire.KVRequest{Op: "list", Limit: 1}); string(r.body) != "{\"keys\":[\"a\"]}" {
 		t.Errorf("%q", r.body)
 	}
 	kv(wire.KVRequest{Op: "delete", Key: "a"}).want(wire.StatusOK, "")
@@ -272,7 +272,7 @@ func TestKV(t *testing.T) {
 	l.callAs("other", "1", host.CapKV, wire.KVRequest{Op: "get", Key: "b/1"}).want(wire.StatusNotFound, "")
 	l.scope.Agent.ID = "agent-2"
 	kv(wire.KVRequest{Op: "get", Key: "b/1"}).want(wire.StatusNotFound, "")
-	if r := kv(wire.KVRequest{Op: "list"}); string(r.body) != "{}\n" {
+	if r := kv(wire.KVRequest{Op: "list"}); string(r.body) != "{}" {
 		t.Errorf("%q", r.body)
 	}
 }

@@ -154,14 +154,14 @@ func TestCredentialStaysHome(t *testing.T) {
 	var got []string
 	l.serve = func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.Host+r.URL.Path+" "+r.Header.Get("Authorization")+r.Header.Get("X-Api-Key"))
-		next := map[string]string{"/1": "/2", "/2": "https://b.test.org/3", "/3": "https://a.test.org/4"}[r.URL.Path]
+		next := map[string]string{"/1": "/2", "/2": "https://b.test.org/3", "/3": "/4", "/4": "https://a.test.org/5"}[r.URL.Path]
 		if next != "" {
 			http.Redirect(w, r, next, http.StatusFound)
 		}
 	}
 	r := l.get("https://a.test.org/1")
 	r.http()
-	want := "a.test.org/1 Bearer aaa|a.test.org/2 Bearer aaa|b.test.org/3 |a.test.org/4 "
+	want := "a.test.org/1 Bearer aaa|a.test.org/2 Bearer aaa|b.test.org/3 |b.test.org/4 |a.test.org/5 "
 	if s := strings.Join(got, "|"); s != want {
 		t.Errorf("got %q, want %q", s, want)
 	}

@@ -605,6 +605,15 @@ func TestOrdinaryUser(t *testing.T) {
 // helper is this test binary as another host process.
 func helper(verb string) int {
 	fail := func(err error) int { fmt.Fprintln(os.Stderr, err); return 1 }
+	if verb == "process" {
+		c, err := NewProcess(os.Getenv("PROBE"), hclog.NewNullLogger()).Start(context.Background(),
+			host.Spec{Args: []string{"deaf"}, Limits: limits()})
+		if err != nil {
+			return fail(err)
+		}
+		fmt.Println(strings.TrimPrefix(c.ID(), "pid-"))
+		select {}
+	}
 	d, err := NewDocker(context.Background(), DockerConfig{
 		InstallID: os.Getenv("INSTALL"), UID: os.Getuid(), GID: os.Getgid(), Log: hclog.NewNullLogger(),
 	})

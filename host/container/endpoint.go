@@ -66,7 +66,7 @@ func namedContext(dir, name, source string) (endpoint, error) {
 	}
 	err := readJSON(filepath.Join(dir, "contexts", "meta", id, "meta.json"), &meta)
 	if err != nil || meta.Endpoints["docker"].Host == "" {
-		return endpoint{}, fmt.Errorf("%w: docker context %q of %s has no endpoint; 'docker context ls' lists those there are",
+		return endpoint{}, fmt.Errorf("%w: docker context %q of %s has no endpoint; 'docker context ls' lists what there is",
 			host.ErrNotFound, name, source)
 	}
 	e := endpoint{url: meta.Endpoints["docker"].Host, source: fmt.Sprintf("context %q of %s", name, source)}

@@ -27,8 +27,8 @@ func (d *Docker) harden(s host.Spec) (*api.Config, *api.HostConfig) {
 	labels[labelInstall] = d.cfg.InstallID
 	no := false
 	config := &api.Config{
-		Image: s.Image, Entrypoint: []string{"/runner"}, Cmd: s.Args, WorkingDir: "/", Env: []string{"PATH=/"}, Labels: labels,
-		User:      fmt.Sprintf("%d:%d", d.cfg.UID, d.cfg.GID),
+		Image: s.Image, Entrypoint: []string{"/runner"}, Cmd: s.Args, WorkingDir: "/", Env: []string{"PATH=/"},
+		Labels: labels, User: fmt.Sprintf("%d:%d", d.cfg.UID, d.cfg.GID),
 		OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true, AttachStderr: true,
 		Healthcheck: &api.HealthConfig{Test: []string{"NONE"}},
 	}
@@ -36,7 +36,8 @@ func (d *Docker) harden(s host.Spec) (*api.Config, *api.HostConfig) {
 		NetworkMode: "none", IpcMode: api.IPCModePrivate, CgroupnsMode: api.CgroupnsModePrivate, ShmSize: 1 << 20,
 		ReadonlyRootfs: true, Tmpfs: map[string]string{"/tmp": tmpOptions}, Mounts: mounts(s.Binds),
 		CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}, Runtime: cmp.Or(s.Runtime, d.cfg.Runtime),
-		LogConfig: api.LogConfig{Type: "none"}, AutoRemove: true, Init: &no, RestartPolicy: api.RestartPolicy{Name: "no"},
+		LogConfig:  api.LogConfig{Type: "none", Config: map[string]string{}},
+		AutoRemove: true, Init: &no, RestartPolicy: api.RestartPolicy{Name: "no"},
 		Resources: api.Resources{
 			PidsLimit: &s.Limits.PIDs, NanoCPUs: int64(s.Limits.CPUs * 1e9),
 			Memory: s.Limits.Memory, MemorySwap: s.Limits.Memory,
@@ -118,14 +119,15 @@ func differences(want, got any) (out []string) {
 	names := maps.Clone(w)
 	maps.Copy(names, g)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if !slices.Contains(chosenByDaemon, name) && !reflect.DeepEqual(w[name], g[name]) {
+		same := reflect.DeepEqual(w[name], g[name]) || empty(w[name]) && empty(g[name])
+		if !same && !slices.Contains(chosenByDaemon, name) {
 			out = append(out, fmt.Sprintf("%s is %v, must be %v", name, g[name], w[name]))
 		}
 	}
 	return out
 }
 
-// fields are those of v that are not empty, as its JSON has them.
+// fields is v as its JSON has it.
 func fields(v any) (m map[string]any) {
 	b, err := json.Marshal(v)
 	if err == nil {
@@ -134,28 +136,10 @@ func fields(v any) (m map[string]any) {
 	if err != nil {
 		return map[string]any{"JSON": err.Error()}
 	}
-	return prune(m).(map[string]any)
+	return m
 }
 
-// prune takes out what is empty, at any depth: null, an empty list and a false say the same.
-func prune(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			if e = prune(e); empty(e) {
-				delete(v, k)
-			} else {
-				v[k] = e
-			}
-		}
-	case []any:
-		for i, e := range v {
-			v[i] = prune(e)
-		}
-	}
-	return v
-}
-
+// empty reports whether v says as much as null does.
 func empty(v any) bool {
 	switch v := v.(type) {
 	case map[string]any:

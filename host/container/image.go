@@ -66,12 +66,13 @@ func checkRunner(path, arch string) (digest string, err error) {
 	defer f.Close()
 	e, err := elf.NewFile(f)
 	if err != nil {
-		return "", fmt.Errorf("%w: %s is not a Linux program: build it with GOOS=linux GOARCH=%s", host.ErrInvalid, path, arch)
+		return "", fmt.Errorf("%w: %s is not a Linux program: build it with GOOS=linux GOARCH=%s",
+			host.ErrInvalid, path, arch)
 	}
 	built := map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[e.Machine]
 	if built != arch {
 		return "", fmt.Errorf("%w: %s is built for %v and the docker daemon runs on %s: 'make build' asks the daemon, "+
-			"or build it with GOARCH=%s", host.ErrInvalid, path, e.Machine, arch, arch)
+			"or build it with GOARCH=%[4]s", host.ErrInvalid, path, e.Machine, arch)
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<40)); err != nil {
@@ -102,22 +103,20 @@ func (d *Docker) importImage(ctx context.Context, runnerPath, ref, digest string
 	return wire.ReadLimited(body, 1<<20)
 }
 
-// layer is the image's file system.
+// layer is the image's file system. /tmp has the mode that a tmpfs over it takes.
 func layer(runner []byte) (*bytes.Buffer, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	for _, dir := range []string{"tmp/", "workspace/", "skills/", "mnt/"} {
-		mode := int64(0o755)
-		if dir == "tmp/" {
-			mode = 0o1777 // a tmpfs takes its mode from the directory below
-		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: mode}); err != nil {
+	for _, h := range []tar.Header{
+		{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777},
+		{Typeflag: tar.TypeDir, Name: "workspace/", Mode: 0o755},
+		{Typeflag: tar.TypeDir, Name: "skills/", Mode: 0o755},
+		{Typeflag: tar.TypeDir, Name: "mnt/", Mode: 0o755},
+		{Typeflag: tar.TypeReg, Name: "runner", Mode: 0o755, Size: int64(len(runner))},
+	} {
+		if err := w.WriteHeader(&h); err != nil {
 			return nil, err
 		}
-	}
-	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "runner", Mode: 0o755, Size: int64(len(runner))})
-	if err != nil {
-		return nil, err
 	}
 	if _, err := w.Write(runner); err != nil {
 		return nil, err

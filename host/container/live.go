@@ -185,10 +185,7 @@ func (l *live) Close() error {
 func killCgroup(proc, id string) (n int) {
 	found, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "cgroup"))
 	for _, file := range found {
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err != nil {
-			continue
-		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		p, err := os.FindProcess(pid)
 		if err != nil {
 			continue

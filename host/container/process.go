@@ -50,7 +50,8 @@ func (p *Process) Close() error { return nil }
 // subprocess is one runner.
 type subprocess struct {
 	cmd      *exec.Cmd
-	in, out  *os.File
+	in       io.WriteCloser
+	out      *os.File
 	log      *tail
 	began    time.Time
 	done     chan struct{}
@@ -65,26 +66,23 @@ func (p *Process) Start(ctx context.Context, s host.Spec) (host.Container, error
 	if err := errors.Join(ctx.Err(), checkLimits(s.Limits)); err != nil {
 		return nil, err
 	}
-	inR, inW, err := os.Pipe()
+	out, stdout, err := os.Pipe() // not StdoutPipe, which loses what was not read when the process ends
 	if err != nil {
 		return nil, err
 	}
-	outR, outW, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(err, inR.Close(), inW.Close())
-	}
+	defer stdout.Close()
 	c := &subprocess{
-		cmd: exec.Command(p.runner, s.Args...), in: inW, out: outR, log: &tail{log: p.log}, began: time.Now(),
-		done: make(chan struct{}),
+		cmd: exec.Command(p.runner, s.Args...), out: out, log: &tail{log: p.log}, began: time.Now(), done: make(chan struct{}),
 	}
 	c.cmd.Env, c.cmd.Dir = []string{"TMPDIR=" + os.TempDir()}, os.TempDir()
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = inR, outW, c.log
-	c.cmd.WaitDelay = lateEvent // for a child of the runner that holds stderr
+	c.cmd.Stdout, c.cmd.Stderr, c.cmd.WaitDelay = stdout, c.log, lateEvent // a child may hold stderr
 	started := make(chan error, 1)
-	go c.run(s.Limits.Memory, started)
-	err = errors.Join(<-started, inR.Close(), outW.Close())
+	if c.in, err = c.cmd.StdinPipe(); err == nil {
+		go c.run(s.Limits.Memory, started)
+		err = <-started
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: runner does not start: %w", host.ErrUnavailable, err), inW.Close(), outR.Close())
+		return nil, errors.Join(fmt.Errorf("%w: runner does not start: %w", host.ErrUnavailable, err), out.Close())
 	}
 	return c, nil
 }
@@ -93,16 +91,14 @@ func (p *Process) Start(ctx context.Context, s host.Spec) (host.Container, error
 func (c *subprocess) run(memory int64, started chan<- error) {
 	bindToHost(c.cmd)
 	err := c.cmd.Start()
-	if err == nil {
-		err = limitMemory(c.cmd.Process.Pid, memory)
-	}
-	started <- err
-	if c.cmd.Process == nil {
+	if err != nil {
+		started <- err
 		return
 	}
-	if err != nil {
+	if err = limitMemory(c.cmd.Process.Pid, memory); err != nil {
 		c.kill()
 	}
+	started <- err
 	c.cmd.Wait() // its error is the exit code
 	c.kill()     // what it left behind
 	log := c.log.String()
@@ -126,7 +122,8 @@ func (c *subprocess) Close() error {
 		default:
 			c.kill()
 		}
-		c.closeErr = errors.Join(c.in.Close(), c.out.Close())
+		_ = c.in.Close() // the end of the process may have been faster
+		c.closeErr = c.out.Close()
 		select {
 		case <-c.done:
 		case <-time.After(removeTimeout):
@@ -137,5 +134,3 @@ func (c *subprocess) Close() error {
 }
 
 func (c *subprocess) kill() { _ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) }
-
-var _ io.ReadWriteCloser = (*subprocess)(nil)

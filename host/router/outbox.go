@@ -95,7 +95,9 @@ func (h *holds) release(channel string) {
 func (r *Router) sendAll(h *holds) {
 	out, err := r.cfg.Store.Sendable(r.ctx)
 	if err != nil {
-		r.cfg.Log.Error("outbox", "error", err)
+		if r.ctx.Err() == nil {
+			r.cfg.Log.Error("outbox", "error", err)
+		}
 		return
 	}
 	for _, o := range out {

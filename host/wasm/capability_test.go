@@ -57,31 +57,46 @@ func cCaller(capability string) []byte {
 	return b.skill(entry)
 }
 
-// goCaller is the same as a Go program.
-func goCaller(t *testing.T, capability string) []byte {
+// goCaller is a Go program that imports every capability and calls the one that its
+// arguments name.
+func goCaller(t *testing.T) []byte {
 	dir := t.TempDir()
-	source := strings.ReplaceAll(`package main
+	imports, cases := "", ""
+	for i, c := range capabilities {
+		imports += fmt.Sprintf("//go:wasmimport nanoclaw_%s_1 call\nfunc cap%d(src unsafe.Pointer, n uint32) uint64\n\n", c, i)
+		cases += fmt.Sprintf("\tcase strings.Contains(s, %q):\n\t\tr = cap%d(p, n)\n", "cap:"+c, i)
+	}
+	source := strings.NewReplacer("IMPORTS", imports, "CASES", cases, "REQUEST", "`"+capRequest+"`",
+		"RESULT", "`"+statusResult+"`", "AT", fmt.Sprint(statusAt)).Replace(`package main
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
+
+//go:wasmimport nanoclaw_core_1 input_read
+func inputRead(dst unsafe.Pointer, off, n uint32) uint32
 
 //go:wasmimport nanoclaw_core_1 output_write
 func outputWrite(src unsafe.Pointer, n uint32)
 
-//go:wasmimport nanoclaw_CAPABILITY_1 call
-func capCall(src unsafe.Pointer, n uint32) uint64
-
+IMPORTS
 func main() {}
 
 //go:wasmexport nanoclaw_call
-func nanoclawCall(uint32) uint32 {
-	in := []byte(REQUEST)
+func nanoclawCall(length uint32) uint32 {
+	in := make([]byte, length)
+	inputRead(unsafe.Pointer(&in[0]), 0, length)
+	request := []byte(REQUEST)
+	s, p, n, r := string(in), unsafe.Pointer(&request[0]), uint32(len(request)), uint64(0)
+	switch {
+CASES	}
 	out := []byte(RESULT)
-	out[AT] = '0' + byte(capCall(unsafe.Pointer(&in[0]), uint32(len(in)))>>32)
+	out[AT] = '0' + byte(r>>32)
 	outputWrite(unsafe.Pointer(&out[0]), uint32(len(out)))
 	return 0
 }
-`, "CAPABILITY", capability)
-	source = strings.NewReplacer("REQUEST", "`"+capRequest+"`", "RESULT", "`"+statusResult+"`", "AT", fmt.Sprint(statusAt)).Replace(source)
+`)
 	for name, text := range map[string]string{"main.go": source, "go.mod": "module caller\n\ngo 1.24\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -101,49 +116,46 @@ func nanoclawCall(uint32) uint32 {
 // TestCapabilities is the table of DESIGN section 7: every import module, granted,
 // optional and not granted, for three kinds of module.
 func TestCapabilities(t *testing.T) {
-	makers := map[string]func(*testing.T, string) []byte{
-		"hand": func(_ *testing.T, c string) []byte { return bareCaller(c) },
-		"c":    func(_ *testing.T, c string) []byte { return cCaller(c) },
-		"go":   goCaller,
+	goDir := admitted(t, goCaller(t))
+	for _, c := range capabilities {
+		t.Run("hand/"+c, func(t *testing.T) { testCapability(t, admitted(t, bareCaller(c)), c) })
+		t.Run("c/"+c, func(t *testing.T) { testCapability(t, admitted(t, cCaller(c)), c) })
+		t.Run("go/"+c, func(t *testing.T) { testCapability(t, goDir, c) })
 	}
-	for kind, build := range makers {
-		for _, c := range capabilities {
-			t.Run(kind+"/"+c, func(t *testing.T) {
-				dir := admitted(t, build(t, c))
-				granted, optional, none := spec("s", dir, c), spec("s", dir), spec("s", dir, others(c)...)
-				optional.Stubbed = []string{c}
-				none.Stubbed = none.Granted
+}
 
-				asked := &asked{}
-				set := wire.Load{Skills: []wire.LoadSkill{granted}, Warm: []string{"s"}}
-				e := newEngine(t, Config{Broker: asked.broker}, set)
-				for range 2 { // both function pointers of the C module
-					want(t, e.call(t, "s", `{}`), wire.OutcomeOK, "status 0")
-					want(t, e.call(t, "s", `{"a":1}`), wire.OutcomeOK, "status 0")
-				}
-				if wantCalls := []string{"s 0 " + c + " " + capRequest}; c != capTool && !slices.Equal(asked.calls[:1], wantCalls) {
-					t.Errorf("broker was asked %q, want %q", asked.calls, wantCalls)
-				}
+func testCapability(t *testing.T, dir, c string) {
+	granted, optional, none := spec("s", dir, capabilities...), spec("s", dir, others(c)...), spec("s", dir, others(c)...)
+	optional.Stubbed = []string{c}
+	none.Stubbed = none.Granted
+	start := func(s wire.LoadSkill) (*testEngine, *asked) {
+		a := &asked{}
+		return newEngine(t, Config{Broker: a.broker}, wire.Load{Skills: []wire.LoadSkill{s}, Warm: []string{"s"}}), a
+	}
 
-				asked.calls = nil
-				e = newEngine(t, Config{Broker: asked.broker}, wire.Load{Skills: []wire.LoadSkill{optional}, Warm: []string{"s"}})
-				out := e.call(t, "s", `{}`)
-				want(t, out, wire.OutcomeOK, "status 1")
-				if len(out.Denied) != 1 || !strings.HasPrefix(out.Denied[0], c+": ") {
-					t.Errorf("denied %q", out.Denied)
-				}
+	e, asked := start(granted)
+	for _, args := range []string{`["cap:` + c + `"]`, `["cap:` + c + `",1]`} { // both function pointers of the C module
+		want(t, e.call(t, "s", args), wire.OutcomeOK, "status 0")
+	}
+	if call := "s 0 " + c + " " + capRequest; c != capTool && !slices.Equal(asked.calls, []string{call, call}) {
+		t.Errorf("broker was asked %q, want %q twice", asked.calls, call)
+	}
 
-				e = newEngine(t, Config{Broker: asked.broker}, wire.Load{Skills: []wire.LoadSkill{none}, Warm: []string{"s"}})
-				sentence := "skill s: needs the capability " + c + ", which its role does not grant"
-				if !slices.Equal(e.loaded.Refused, []string{sentence}) {
-					t.Errorf("refused %q", e.loaded.Refused)
-				}
-				want(t, e.call(t, "s", `{}`), wire.OutcomeDenied, sentence)
-				if len(asked.calls) > 0 {
-					t.Errorf("broker was asked %q", asked.calls)
-				}
-			})
-		}
+	e, asked = start(optional)
+	out := e.call(t, "s", `["cap:`+c+`"]`)
+	want(t, out, wire.OutcomeOK, "status 1")
+	if len(out.Denied) != 1 || !strings.HasPrefix(out.Denied[0], c+": ") || len(asked.calls) > 0 {
+		t.Errorf("denied %q, broker was asked %q", out.Denied, asked.calls)
+	}
+
+	e, asked = start(none)
+	sentence := "skill s: needs the capability " + c + ", which its role does not grant"
+	if !slices.Equal(e.loaded.Refused, []string{sentence}) {
+		t.Errorf("refused %q", e.loaded.Refused)
+	}
+	want(t, e.call(t, "s", `["cap:`+c+`"]`), wire.OutcomeDenied, sentence)
+	if len(asked.calls) > 0 {
+		t.Errorf("broker was asked %q", asked.calls)
 	}
 }
 

@@ -239,7 +239,9 @@ func admit(in, out string) {
 		io.CopyN(os.Stdout, zeros{}, 1<<30)
 	case "mute":
 		os.Stdout.Close()
-		select {}
+		time.Sleep(time.Hour)
+	case "slow":
+		time.Sleep(time.Hour)
 	}
 	fmt.Println(answer)
 }
