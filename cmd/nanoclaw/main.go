@@ -99,9 +99,12 @@ func (a *app) rootCmd() *cobra.Command {
 		return &exitError{exitUsage, fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())}
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&a.configPath, "config", "", "configuration file (default: $NANOCLAW_CONFIG, ./nanoclaw.toml, $XDG_CONFIG_HOME/nanoclaw/nanoclaw.toml)")
-	f.StringVar(&a.stateDir, "state", "", "state directory (default: state_dir in the file, $NANOCLAW_STATE, $XDG_STATE_HOME/nanoclaw)")
-	f.StringVar(&a.runtime, "runtime", "", `engine runtime: runc, runsc, or "none" for no containers (default: engine.runtime in the file)`)
+	f.StringVar(&a.configPath, "config", "", "configuration file "+
+		"(default: $NANOCLAW_CONFIG, ./nanoclaw.toml, $XDG_CONFIG_HOME/nanoclaw/nanoclaw.toml)")
+	f.StringVar(&a.stateDir, "state", "", "state directory "+
+		"(default: state_dir in the file, $NANOCLAW_STATE, $XDG_STATE_HOME/nanoclaw)")
+	f.StringVar(&a.runtime, "runtime", "", "engine runtime: runc, runsc, or \"none\" for no containers "+
+		"(default: engine.runtime in the file)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
 		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.skillCmd(), a.setupCmd(),

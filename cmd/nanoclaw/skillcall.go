@@ -60,7 +60,8 @@ The result is JSON on stdout. Exit code: 0 ok, 1 tool error, 2 usage, 3 denied o
 func checkArguments(b []byte) error {
 	var object map[string]json.RawMessage
 	if len(b) > wire.MaxToolArgs {
-		return &exitError{exitUsage, fmt.Errorf("the arguments have %d bytes; at most %d are taken", len(b), wire.MaxToolArgs)}
+		err := fmt.Errorf("the arguments have %d bytes; at most %d are taken", len(b), wire.MaxToolArgs)
+		return &exitError{exitUsage, err}
 	}
 	if err := json.Unmarshal(b, &object); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("the arguments must be one JSON object: %w", err)}
@@ -73,6 +74,7 @@ func (a *app) skillCall(cmd *cobra.Command, call daemon.Call) error {
 	if err != nil {
 		return err
 	}
+	call.Notice = func(what string) { fmt.Fprintln(a.stderr, "nanoclaw:", what) }
 	out, err := daemon.SkillCall(cmd.Context(), cfg, a.log, call)
 	if err != nil {
 		return &exitError{exitCode(err), err}

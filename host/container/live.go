@@ -185,7 +185,10 @@ func (l *live) Close() error {
 func killCgroup(proc, id string) (n int) {
 	found, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "cgroup"))
 	for _, file := range found {
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			continue
+		}
 		p, err := os.FindProcess(pid)
 		if err != nil {
 			continue

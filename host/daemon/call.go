@@ -81,7 +81,8 @@ type Call struct {
 	Tool      string // the skill's own name for it, or the public one
 	Arguments []byte
 	Grants    CallGrants
-	Workspace string // "" = a new empty directory that is removed afterwards
+	Workspace string       // "" = a new empty directory that is removed afterwards
+	Notice    func(string) // told what was refused and how to grant it
 }
 
 // SkillCall runs c in an agent container of its own under exactly its grants. It needs no
@@ -109,7 +110,7 @@ func SkillCall(ctx context.Context, cfg *config.Config, log hclog.Logger, c Call
 		return none, err
 	}
 	defer os.RemoveAll(tmp)
-	m, done, err := callManager(ctx, cfg, log, engine, tmp)
+	m, done, err := callManager(ctx, cfg, log, engine, c, tmp)
 	if err != nil {
 		return none, err
 	}
@@ -126,7 +127,9 @@ func SkillCall(ctx context.Context, cfg *config.Config, log hclog.Logger, c Call
 }
 
 // callManager builds a broker and an agent manager on a store that lives in tmp.
-func callManager(ctx context.Context, cfg *config.Config, log hclog.Logger, e *Engine, tmp string) (*agent.Manager, func(), error) {
+func callManager(
+	ctx context.Context, cfg *config.Config, log hclog.Logger, e *Engine, c Call, tmp string,
+) (*agent.Manager, func(), error) {
 	st, err := store.Open(ctx, filepath.Join(tmp, "call.db"))
 	if err != nil {
 		return nil, nil, err
@@ -135,7 +138,10 @@ func callManager(ctx context.Context, cfg *config.Config, log hclog.Logger, e *E
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
-	b := newBroker(cfg, broker.Config{Audit: rows, KV: st, Usage: st, Log: log.Named("broker")})
+	b := newBroker(cfg, broker.Config{
+		Audit: rows, KV: st, Usage: st, Log: log.Named("broker"),
+		Notice: func(_ host.Scope, what string) { c.Notice(what) },
+	})
 	m := agent.New(agent.Config{
 		Engine: e.Engine, Image: e.Image, Handler: b.Handler, Workspaces: filepath.Join(tmp, "workspaces"),
 		MaxAgents: 1, MaxDelegates: 1, Timezone: cfg.Assistant.Timezone, Log: log.Named("agent"),

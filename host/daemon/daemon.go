@@ -60,11 +60,11 @@ type Daemon struct {
 
 // Start brings a host up. It returns once messages are taken; plugins that need compiling
 // may still be on their way, and turns wait for them.
-func Start(ctx context.Context, opt Options) (d *Daemon, err error) {
+func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	if opt.Notice == nil {
 		opt.Notice = func(string) {}
 	}
-	d = &Daemon{opt: opt, cfg: opt.Config, log: opt.Log, started: time.Now(), ready: make(chan struct{})}
+	d := &Daemon{opt: opt, cfg: opt.Config, log: opt.Log, started: time.Now(), ready: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -120,7 +120,9 @@ func (d *Daemon) openEngine(ctx context.Context) (err error) {
 }
 
 func (d *Daemon) openAgents() {
-	b := newBroker(d.cfg, broker.Config{Audit: d.audit, KV: d.store, Usage: d.store, Log: d.log.Named("broker")})
+	b := newBroker(d.cfg, broker.Config{
+		Audit: d.audit, KV: d.store, Usage: d.store, Notice: d.refused, Log: d.log.Named("broker"),
+	})
 	e := d.cfg.Engine
 	d.agents = agent.New(agent.Config{
 		Engine: d.engine.Engine, Image: d.engine.Image, Handler: b.Handler,
@@ -201,6 +203,19 @@ func (d *Daemon) close() {
 		}
 	}
 	d.closers = nil
+}
+
+// refused tells the owner, and nobody else, what a skill was refused and how to grant it.
+func (d *Daemon) refused(s host.Scope, what string) {
+	if s.Agent.Channel != console.Name {
+		return // it stays in the log: others may read along in that chat
+	}
+	err := d.router.Notify(context.Background(), host.Outgoing{
+		Channel: s.Agent.Channel, Chat: s.Agent.Chat, Text: what, Kind: host.OutNotice,
+	})
+	if err != nil {
+		d.log.Warn("notice", "error", err)
+	}
 }
 
 func (d *Daemon) onClose(f func() error) { d.closers = append(d.closers, f) }

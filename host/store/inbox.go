@@ -71,7 +71,9 @@ type querier interface {
 }
 
 // query collects all rows of q.
-func query[T any](ctx context.Context, db querier, scan func(*sql.Rows) (T, error), q string, args ...any) ([]T, error) {
+func query[T any](
+	ctx context.Context, db querier, scan func(*sql.Rows) (T, error), q string, args ...any,
+) ([]T, error) {
 	rows, err := db.QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)

@@ -35,7 +35,9 @@ func (s *Store) KVDelete(ctx context.Context, agent host.AgentID, skill host.Ski
 }
 
 // KVList returns at most limit keys that begin with prefix, sorted.
-func (s *Store) KVList(ctx context.Context, agent host.AgentID, skill host.SkillName, prefix string, limit int) ([]string, error) {
+func (s *Store) KVList(
+	ctx context.Context, agent host.AgentID, skill host.SkillName, prefix string, limit int,
+) ([]string, error) {
 	return query(ctx, s.db, func(r *sql.Rows) (k string, err error) { return k, r.Scan(&k) },
 		`SELECT key FROM kv WHERE agent = ?1 AND skill = ?2 AND substr(key, 1, length(?3)) = ?3
 		 ORDER BY key LIMIT ?4`, agent, skill, prefix, limit)

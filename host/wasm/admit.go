@@ -25,7 +25,8 @@ import (
 func Admit(ctx context.Context, in, outDir string) wire.AdmitResult {
 	size, err := admit(ctx, in, outDir)
 	if err != nil {
-		return wire.AdmitResult{Error: cut(strings.Join(strings.Fields(err.Error()), " "), 512)} // wazero writes several lines
+		line := strings.Join(strings.Fields(err.Error()), " ") // wazero writes several
+		return wire.AdmitResult{Error: cut(line, 512)}
 	}
 	return wire.AdmitResult{OK: true, Size: size}
 }

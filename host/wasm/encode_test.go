@@ -97,9 +97,16 @@ func (b *builder) build() []byte {
 		id byte
 		l  list
 	}{
-		{module.SecType, b.types}, {module.SecImport, b.imports}, {module.SecFunction, b.funcs},
-		{module.SecTable, b.tables}, {module.SecMemory, b.memory}, {module.SecGlobal, b.globals},
-		{module.SecExport, b.exports}, {module.SecElement, b.elems}, {module.SecCode, b.code}, {module.SecData, b.data},
+		{module.SecType, b.types},
+		{module.SecImport, b.imports},
+		{module.SecFunction, b.funcs},
+		{module.SecTable, b.tables},
+		{module.SecMemory, b.memory},
+		{module.SecGlobal, b.globals},
+		{module.SecExport, b.exports},
+		{module.SecElement, b.elems},
+		{module.SecCode, b.code},
+		{module.SecData, b.data},
 	} {
 		if s.l.n > 0 {
 			out = append(out, module.Section{ID: s.id, Body: append(module.Uleb(nil, uint64(s.l.n)), s.l.b...)})

@@ -3,7 +3,6 @@ package wasm
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -228,7 +227,7 @@ func FuzzResolve(f *testing.F) {
 		name, _, errno := resolve(p)
 		if errno == 0 && (name == "" || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "..") && (name == ".." ||
 			strings.HasPrefix(name, "../")) || len(name) > maxPath) {
-			t.Error(fmt.Sprintf("%q became %q", p, name))
+			t.Errorf("%q became %q", p, name)
 		}
 	})
 }

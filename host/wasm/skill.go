@@ -47,7 +47,7 @@ type loaded struct {
 	preopens []preopen
 	entry    string
 	command  bool
-	cost     int64         // estimated bytes of native code
+	cost     int64         // estimated bytes it takes
 	next     chan prepared // the instance made ready, or being made
 }
 
@@ -71,7 +71,7 @@ func (s *skill) load(ctx context.Context) (l *loaded, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", bare(err))
 	}
-	l = &loaded{skill: s, cost: 4 * int64(len(wasm)), next: make(chan prepared, 1)}
+	l = &loaded{skill: s, cost: 8 * int64(len(wasm)), next: make(chan prepared, 1)}
 	defer func() {
 		if err != nil {
 			l.close()

@@ -12,7 +12,8 @@ import (
 // their output: for each language a call on an instance made ready ahead, and the same
 // export on a kept instance of the unmetered module.
 func (b *bench) tools(ctx context.Context) ([]Row, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkToolCall$", "-benchtime", "1s", "./host/wasm")
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkToolCall$",
+		"-benchtime", "1s", "./host/wasm")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("tool calls: %w: %s", err, out)
