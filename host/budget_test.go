@@ -34,22 +34,28 @@ type sum struct {
 }
 
 var budget = []sum{
-	{"trusted core", []string{
-		"host", "host/audit", "host/secret", "host/broker", "host/skill", "host/container",
-		"host/agent", "host/store", "sdk/wire", "sdk/module",
-	},
+	{
+		"trusted core",
+		[]string{
+			"host", "host/audit", "host/secret", "host/broker", "host/skill", "host/container",
+			"host/agent", "host/store", "sdk/wire", "sdk/module",
+		},
 		// Raised from 4,000 by the first whole version. What is over is checks that the design
 		// asks for by name: the scan of hostile modules (sdk/module, 660 lines, which its list did
 		// not count), every spelling of an address or URL (broker), drift of a live container
 		// against the list and the engine without Docker (container), a hostile runner (agent).
 		// It is to come down again, not up: see CHANGELOG.
-		5850},
-	{"adapters", []string{
-		"host/config", "host/model", "host/router", "host/schedule", "host/channel/*", "host/daemon",
+		5850,
 	},
+	{
+		"adapters",
+		[]string{
+			"host/config", "host/model", "host/router", "host/schedule", "host/channel/*", "host/daemon",
+		},
 		// Raised from 4,000 by the first whole version: a configuration that reports all problems
 		// at once, with lines and nearest keys, costs 1,440.
-		4200},
+		4200,
+	},
 	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
 	{"command line", []string{"cmd/nanoclaw"}, 3000},
 }
@@ -158,9 +164,7 @@ func TestBudget(t *testing.T) {
 				in++
 			}
 		}
-		// What is linked into no program, fakes and the bench, is not there to be audited.
-		linked := path != "host/daemon/bench" && !strings.HasSuffix(path, "test")
-		counted := linked && (under(path, "host") || under(path, "cmd"))
+		counted := !slices.Contains(uncounted, path) && (under(path, "host") || under(path, "cmd"))
 		if counted && in != 1 {
 			t.Errorf("package %s is counted in %d sums of the budget, not one", path, in)
 		}

@@ -43,7 +43,7 @@ func run(args []string, stdin io.ReadCloser, stdout io.WriteCloser, stderr io.Wr
 		// little, and an idle runner is judged by its memory.
 		debug.SetGCPercent(50)
 		if limit > 0 {
-			debug.SetMemoryLimit(limit / 2) // of Go's own; guests' memory and code are mappings
+			debug.SetMemoryLimit(limit / 4) // of Go's own; guests' memory and code are mappings
 		}
 		ctx, stop := asInit(log)
 		defer stop()

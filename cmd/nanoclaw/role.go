@@ -80,7 +80,8 @@ func (a *app) roleShowCmd() *cobra.Command {
 			fmt.Fprintf(a.stdout, "  %-11s %d MiB memory, %g CPUs, %d processes, %s a turn, %d files\n", "limits",
 				s.Limits.Memory>>20, s.Limits.CPUs, s.Limits.PIDs, s.Limits.TurnTimeout, s.Limits.WorkspaceFiles)
 			fmt.Fprintf(a.stdout, "  %-11s %s; a container serves one turn\n", "runtime", s.Runtime)
-			fmt.Fprintf(a.stdout, "  %-11s %s\n", "prompt", strings.ReplaceAll(strings.TrimSpace(s.Prompt), "\n", "\n              "))
+			prompt := strings.ReplaceAll(strings.TrimSpace(s.Prompt), "\n", "\n              ")
+			fmt.Fprintf(a.stdout, "  %-11s %s\n", "prompt", prompt)
 			return nil
 		},
 	}

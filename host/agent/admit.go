@@ -63,7 +63,7 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 	c, err := a.Engine.Start(ctx, host.Spec{
 		Image: a.Image, Runtime: a.Runtime, Binds: []host.Bind{in, out},
 		Args:   []string{"admit", a.Engine.Path(in), a.Engine.Path(out)},
-		Limits: host.Limits{Memory: admitMemory, CPUs: 2, PIDs: 128}, Labels: map[string]string{"agent": "admit"},
+		Limits: host.Limits{Memory: admitMemory, CPUs: 1, PIDs: 128}, Labels: map[string]string{"agent": "admit"},
 	})
 	if err != nil {
 		return fmt.Errorf("admit: %w", err)

@@ -237,7 +237,6 @@ func TestAdmit(t *testing.T) {
 		{"panic", host.ErrCrashed, "exit code 2"},
 		{"lie", host.ErrCrashed, "the compiler failed"},
 		{"flood", host.ErrCrashed, "no answer"},
-		{"mute", host.ErrCrashed, "no answer"},
 		{"slow", host.ErrLimit, "refused: compiling takes more than 5s"},
 	} {
 		t.Run(tc.module, func(t *testing.T) {

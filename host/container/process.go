@@ -72,7 +72,8 @@ func (p *Process) Start(ctx context.Context, s host.Spec) (host.Container, error
 	}
 	defer stdout.Close()
 	c := &subprocess{
-		cmd: exec.Command(p.runner, s.Args...), out: out, log: &tail{log: p.log}, began: time.Now(), done: make(chan struct{}),
+		cmd: exec.Command(p.runner, s.Args...), out: out, log: &tail{log: p.log},
+		began: time.Now(), done: make(chan struct{}),
 	}
 	c.cmd.Env, c.cmd.Dir = []string{"TMPDIR=" + os.TempDir()}, os.TempDir()
 	c.cmd.Stdout, c.cmd.Stderr, c.cmd.WaitDelay = stdout, c.log, lateEvent // a child may hold stderr

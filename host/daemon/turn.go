@@ -21,10 +21,8 @@ const historyTurns = 20
 // turn is router.TurnFunc: it puts together everything a turn is made of and gives it to
 // the agent's container. Nothing else reaches the container.
 func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func(host.Event)) (string, error) {
-	select {
-	case <-d.ready:
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+	if err := d.waitForPlugins(ctx, emit); err != nil {
+		return "", err
 	}
 	role := d.cfg.Roles[a.Role]
 	if role == nil {
@@ -47,6 +45,22 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 		return "", fmt.Errorf("%s: %w", role.Name, err)
 	}
 	return reply.Text, nil
+}
+
+// waitForPlugins waits until plugins/ was read once: compiling a new file takes seconds.
+func (d *Daemon) waitForPlugins(ctx context.Context, emit func(host.Event)) error {
+	select {
+	case <-d.ready:
+		return nil
+	default:
+		emit(host.Event{Stage: host.StageQueued, Name: "until new plugins are compiled"})
+	}
+	select {
+	case <-d.ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // scope is what the agent may use in this turn: the role's skills that are admitted now and

@@ -72,7 +72,11 @@ func (e *Engine) tool(ctx context.Context, c wire.ToolCall, at callSpec) wire.To
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return e.run(ctx, ref, c.Arguments, at)
+	run := func() wire.ToolOutcome { return e.run(ctx, ref, c.Arguments, at) }
+	if at.path == "" { // asked by the host; a turn has its own bound
+		return bounded(ctx, run)
+	}
+	return run()
 }
 
 // run makes one call in a fresh instance. Whatever goes wrong is an outcome.

@@ -22,7 +22,7 @@ const (
 	defaultTurn  = 10 * time.Minute
 	grace        = 2 * time.Second // for a guest to notice that its time is up
 	defaultMem   = 512 << 20
-	defaultCode  = 128 << 20
+	defaultCode  = 256 << 20
 )
 
 // Broker makes one capability call on the host: the calling skill, the call's place in
@@ -34,7 +34,7 @@ type Config struct {
 	Broker Broker
 	Log    hclog.Logger
 	Memory int64 // bytes of linear memory of all instances together; 0 = 512 MiB
-	Code   int64 // bytes of native code kept loaded, estimated; 0 = 128 MiB
+	Code   int64 // bytes that loaded skills may take besides, estimated; 0 = 256 MiB
 }
 
 // Engine runs the skills of one agent. It is safe for concurrent use.
@@ -281,9 +281,7 @@ func errorEvent(out wire.ToolOutcome) wire.Event {
 // Tool makes one tool call from outside of a turn.
 func (e *Engine) Tool(ctx context.Context, c wire.ToolCall) wire.ToolOutcome {
 	t := &turn{id: c.Turn, emit: func(wire.Event) {}, used: map[string]bool{}}
-	return bounded(ctx, func() wire.ToolOutcome {
-		return e.tool(ctx, c, callSpec{turn: t, depth: 1})
-	})
+	return e.tool(ctx, c, callSpec{turn: t, depth: 1})
 }
 
 // Close unloads everything but what a stuck guest holds.

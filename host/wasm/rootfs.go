@@ -104,7 +104,7 @@ func (f *rootFS) OpenFile(p string, flag esys.Oflag, perm fs.FileMode) (esys.Fil
 	}
 	switch {
 	case err == nil && info.IsDir():
-		if (write || flag&esys.O_TRUNC != 0) && flag&esys.O_DIRECTORY == 0 || flag&esys.O_EXCL != 0 {
+		if (write || flag&(esys.O_TRUNC|esys.O_CREAT) != 0) && flag&esys.O_DIRECTORY == 0 {
 			return nil, esys.EISDIR
 		}
 		return f.opened(name, os.O_RDONLY, 0, flag)
