@@ -111,7 +111,11 @@ func start(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	outW.Close()
-	go func() { h.exited <- h.cmd.Wait() }()
+	gone := make(chan struct{}) // and stderr is complete
+	go func() {
+		h.exited <- h.cmd.Wait()
+		close(gone)
+	}()
 	config := yamux.DefaultConfig()
 	config.EnableKeepAlive, config.LogOutput = false, io.Discard
 	if h.session, err = yamux.Client(pipes{out, in}, config); err != nil {
@@ -124,6 +128,7 @@ func start(t *testing.T) *host {
 	t.Cleanup(func() {
 		h.session.Close()
 		_ = h.cmd.Process.Kill()
+		<-gone
 		out.Close()
 		if t.Failed() {
 			t.Log(h.stderr.String())

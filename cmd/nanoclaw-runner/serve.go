@@ -43,8 +43,10 @@ func serve(ctx context.Context, pipe io.ReadWriteCloser, memory int64, log hclog
 		return 1
 	}
 	defer context.AfterFunc(ctx, func() { _ = session.Close() })()
-	// Of the container's memory the guests' own may take 3/8 and their code as much.
-	engine := wasm.New(wasm.Config{Broker: newBroker(session).call, Log: log, Memory: memory * 3 / 8, Code: memory * 3 / 8})
+	engine := wasm.New(wasm.Config{
+		Broker: newBroker(session).call, Log: log,
+		Memory: memory * 3 / 8, Code: memory * 3 / 8, // the rest is Go's own
+	})
 	s := &server{engine: engine}
 	h := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,

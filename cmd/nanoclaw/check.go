@@ -19,7 +19,7 @@ func (a *app) loadConfig() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.LoadWith(path, config.Overrides{StateDir: a.stateDir, Runtime: a.runtime})
+	return config.Load(path, config.Overrides{StateDir: a.stateDir, Runtime: a.runtime})
 }
 
 // checked is what `check --json` prints.

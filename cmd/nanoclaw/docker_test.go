@@ -70,6 +70,51 @@ func (d *privateDocker) stop() {
 	d.cmd = nil
 }
 
+// TestOrdinaryUserWithDocker: no root, only the docker group; everything the host keeps is
+// this user's alone, and agents run as this user.
+func TestOrdinaryUserWithDocker(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("runs as an ordinary user already")
+	}
+	socket, err := os.Stat("/var/run/docker.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, "")
+	home, err := os.MkdirTemp("", "nanoclaw-user-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) })
+	const uid = 12345
+	s.user = &syscall.Credential{Uid: uid, Gid: uid, Groups: []uint32{socket.Sys().(*syscall.Stat_t).Gid}}
+	s.env = []string{"HOME=" + home, "TMPDIR=" + home}
+	cfg, err := os.ReadFile(s.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cfg, s.state = filepath.Join(home, "nanoclaw.toml"), filepath.Join(home, "state")
+	write(t, s.cfg, string(cfg))
+	if err := os.Chown(home, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	got := s.chat("/calc 6*7", "remember that the user is ordinary", "list my notes")
+	if !strings.Contains(got, "42") || strings.Count(got, "the user is ordinary") < 2 {
+		t.Fatalf("chat said %q", got)
+	}
+	st, err := os.Stat(s.state)
+	if err != nil || st.Mode().Perm() != 0o700 || st.Sys().(*syscall.Stat_t).Uid != uid {
+		t.Fatalf("state: %v %v", st, err)
+	}
+	notes, err := filepath.Glob(filepath.Join(s.state, "workspaces", "*", "notes", "*.md"))
+	if err != nil || len(notes) != 1 {
+		t.Fatalf("notes %v, %v", notes, err)
+	}
+	if st, err := os.Stat(notes[0]); err != nil || st.Sys().(*syscall.Stat_t).Uid != uid {
+		t.Fatalf("the note belongs to somebody else: %v, %v", st, err)
+	}
+}
+
 func TestDockerRestartsUnderARunningHost(t *testing.T) {
 	d := newPrivateDocker(t)
 	s := newSite(t, "")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -42,6 +43,9 @@ func TestMain(m *testing.M) {
 }
 
 func (i installation) make() error {
+	if err := os.Chmod(i.dir, 0o755); err != nil { // other users' tests use it
+		return err
+	}
 	for _, d := range []string{i.bin, i.plugins} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
@@ -113,6 +117,7 @@ type site struct {
 	t          *testing.T
 	cfg, state string
 	env        []string // added to this process's own
+	user       *syscall.Credential
 }
 
 func newSite(t *testing.T, config string) site {
@@ -137,6 +142,7 @@ func newSite(t *testing.T, config string) site {
 func (s site) cmd(args ...string) *exec.Cmd {
 	c := exec.CommandContext(s.t.Context(), s.nanoclaw(), append([]string{"--config", s.cfg, "--state", s.state}, args...)...)
 	c.Env = append(os.Environ(), s.env...)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.user}
 	return c
 }
 

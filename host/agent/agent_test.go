@@ -31,13 +31,17 @@ const patience = 30 * time.Second
 // built are the programs that tests build, once.
 var built struct {
 	sync.Mutex
-	dir   string
-	paths map[string]string
+	dir       string
+	paths     map[string]string
+	fakeImage string
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(built.dir)
+	if built.fakeImage != "" {
+		exec.Command("docker", "rmi", built.fakeImage).Run() // tidiness; there may be no such command
+	}
 	os.Exit(code)
 }
 
@@ -105,7 +109,12 @@ func docker(t testing.TB, runner string) (host.Engine, string) {
 	return d, image
 }
 
-func inDocker(t testing.TB) (host.Engine, string) { return docker(t, build(t, fakeRunner)) }
+func inDocker(t testing.TB) (host.Engine, string) {
+	t.Helper()
+	engine, image := docker(t, build(t, fakeRunner))
+	built.fakeImage = image
+	return engine, image
+}
 
 func inProcess(t testing.TB) (host.Engine, string) {
 	return container.NewProcess(build(t, fakeRunner), hclog.NewNullLogger()), "none"

@@ -42,8 +42,15 @@ var (
 // builder makes a Config of a decoded file.
 type builder struct {
 	*decoder
-	dir   string // of the file
-	flags Overrides
+	dir    string // of the file
+	flags  Overrides
+	silent map[string]bool // paths with a problem already: what is missing there was written wrongly
+}
+
+func (b *builder) fail(path, format string, args ...any) {
+	if !b.silent[path] {
+		b.decoder.fail(path, format, args...)
+	}
 }
 
 func (b *builder) build(c *Config, f *file) {
@@ -133,14 +140,13 @@ func (b *builder) engine(t engineTable) Engine {
 		t.Runtime = b.flags.Runtime
 	}
 	if !runtimeName.MatchString(t.Runtime) {
-		b.fail("engine.runtime", `%q is no runtime; write "runc", "runsc", the name of another OCI runtime, or "none"`, t.Runtime)
+		b.fail("engine.runtime", `%q is no runtime; write "runc", "runsc" or another OCI runtime, or "none"`, t.Runtime)
 	}
-	for _, n := range []struct {
-		key       string
-		v, lo, hi int
-	}{{"max_agents", t.MaxAgents, 1, 1000}, {"max_delegates", t.MaxDelegates, 1, 1000}, {"max_spares", t.MaxSpares, 0, 1000}} {
-		if n.v < n.lo || n.v > n.hi {
-			b.fail("engine."+n.key, "must be from %d to %d", n.lo, n.hi)
+	for key, n := range map[string]int{
+		"max_agents": t.MaxAgents, "max_delegates": t.MaxDelegates, "max_spares": t.MaxSpares + 1,
+	} {
+		if n < 1 || n > 1000 {
+			b.fail("engine."+key, "must be at least 1 (max_spares: 0) and at most 1000")
 		}
 	}
 	if t.SpareIdle < 0 || time.Duration(t.SpareIdle) > 24*time.Hour {
@@ -266,7 +272,8 @@ func (b *builder) provider(name string, t providerTable) Provider {
 		return p
 	}
 	u, err := url.Parse(t.BaseURL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
+		u.User != nil || u.RawQuery+u.Fragment != "" {
 		b.fail(path+".base_url", "must be an https or http URL without password, query and fragment")
 		return p
 	}

@@ -122,11 +122,8 @@ func (e *Error) Error() string {
 // Unwrap makes every Error an invalid one.
 func (e *Error) Unwrap() error { return host.ErrInvalid }
 
-// Load reads and checks the file at path.
-func Load(path string) (*Config, error) { return LoadWith(path, Overrides{}) }
-
-// LoadWith is Load with flags. An error about what is in the file is an *Error.
-func LoadWith(path string, o Overrides) (*Config, error) {
+// Load reads and checks the file at path. An error about what is in it is an *Error.
+func Load(path string, o Overrides) (*Config, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -149,12 +146,14 @@ func parse(text, path string, o Overrides) (*Config, error) {
 	f := defaults()
 	b := &builder{decoder: &decoder{lines: lineNumbers(text)}, dir: filepath.Dir(path), flags: o}
 	b.value("", plain, reflect.ValueOf(&f).Elem())
-	c := &Config{Path: path}
-	if len(b.problems) == 0 { // values of the wrong type would only be complained of twice
-		b.build(c, &f)
+	b.silent = make(map[string]bool)
+	for _, p := range b.problems {
+		b.silent[p.path], b.silent[parent(p.path)] = true, true
 	}
+	c := &Config{Path: path}
+	b.build(c, &f)
 	if len(b.problems) > 0 {
-		return nil, &Error{path, b.problems}
+		return nil, &Error{path, b.sentences()}
 	}
 	return c, nil
 }

@@ -15,19 +15,34 @@ type shorthand interface{ short(v any) error }
 // decoder fills a file from plain TOML tables and collects what is wrong with them.
 type decoder struct {
 	lines    map[string]int // of keys, by their path
-	problems []string
+	problems []problem
+}
+
+type problem struct {
+	path string
+	line int // 0 = not known
+	text string
 }
 
 // fail adds a problem with what stands at path. The line is that of the nearest key known.
 func (d *decoder) fail(path, format string, args ...any) {
-	text := path + ": " + fmt.Sprintf(format, args...)
-	for p := path; p != ""; p = parent(p) {
-		if n := d.lines[p]; n > 0 {
-			text = fmt.Sprintf("line %d: %s", n, text)
-			break
-		}
+	p := problem{path: path, text: path + ": " + fmt.Sprintf(format, args...)}
+	for at := path; at != "" && p.line == 0; at = parent(at) {
+		p.line = d.lines[at]
 	}
-	d.problems = append(d.problems, text)
+	d.problems = append(d.problems, p)
+}
+
+// sentences are the problems in the order of the file.
+func (d *decoder) sentences() (out []string) {
+	slices.SortStableFunc(d.problems, func(a, b problem) int { return a.line - b.line })
+	for _, p := range d.problems {
+		if p.line > 0 {
+			p.text = fmt.Sprintf("line %d: %s", p.line, p.text)
+		}
+		out = append(out, p.text)
+	}
+	return out
 }
 
 func (d *decoder) value(path string, v any, to reflect.Value) {
@@ -61,7 +76,7 @@ func (d *decoder) value(path string, v any, to reflect.Value) {
 func (d *decoder) list(path string, v any, to reflect.Value) {
 	from := reflect.ValueOf(v)
 	if from.Kind() != reflect.Slice {
-		d.fail(path, "must be a list, not %s", nameOf(v))
+		d.fail(path, "must be a list")
 		return
 	}
 	to.Set(reflect.MakeSlice(to.Type(), from.Len(), from.Len()))
@@ -77,7 +92,8 @@ func (d *decoder) table(path string, v map[string]any, to reflect.Value) {
 			d.value(join(path, k), v[k], f)
 			continue
 		}
-		d.fail(join(path, k), "unknown key %q; the nearest known key here is %q", k, nearest(k, slices.Sorted(maps.Keys(known))))
+		near := nearest(k, slices.Sorted(maps.Keys(known)))
+		d.fail(join(path, k), "unknown key %q; the nearest known key here is %q", k, near)
 	}
 }
 
@@ -100,7 +116,7 @@ func (d *decoder) scalar(path string, v any, to reflect.Value) {
 	}
 	from := reflect.ValueOf(v)
 	if !from.IsValid() || from.Kind() != widest(to.Kind()) || to.CanInt() && to.OverflowInt(from.Int()) {
-		d.fail(path, "must be %s, not %s", wanted(to.Kind()), nameOf(v))
+		d.fail(path, "must be %s", wanted(to.Kind()))
 		return
 	}
 	to.Set(from.Convert(to.Type()))
@@ -125,23 +141,6 @@ func wanted(k reflect.Kind) string {
 		return "a number"
 	}
 	return "a table"
-}
-
-// nameOf is what a TOML value is, without the value.
-func nameOf(v any) string {
-	switch v.(type) {
-	case string:
-		return "a string"
-	case bool:
-		return "true or false"
-	case int64, float64:
-		return "a number"
-	case map[string]any:
-		return "a table"
-	case []any, []map[string]any:
-		return "a list"
-	}
-	return "a date or time"
 }
 
 func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }

@@ -45,8 +45,8 @@ func Find(flag string) (string, error) {
 		}
 		places[i] = path
 	}
-	return "", fmt.Errorf("%w: no configuration: looked for %s; copy the nanoclaw.toml that comes with NanoClaw to one of "+
-		"them, or name yours with --config FILE or $NANOCLAW_CONFIG", host.ErrNotFound, strings.Join(places, " and "))
+	return "", fmt.Errorf("%w: no configuration: looked for %s; copy the nanoclaw.toml that comes with NanoClaw to one "+
+		"of them, or name yours with --config FILE or $NANOCLAW_CONFIG", host.ErrNotFound, strings.Join(places, " and "))
 }
 
 // xdg is a base directory, "" when there is none. A relative one is ignored, as its standard says.
@@ -71,7 +71,7 @@ func stateDir(flag, written string) (string, error) {
 	if dir := xdg("XDG_STATE_HOME", filepath.Join(".local", "state")); dir != "" {
 		return filepath.Join(dir, "nanoclaw"), nil
 	}
-	return "", fmt.Errorf("%w: there is no home directory to keep state in; set state_dir, $NANOCLAW_STATE or --state", host.ErrInvalid)
+	return "", errors.New("there is no home directory to keep state in; set state_dir, $NANOCLAW_STATE or --state")
 }
 
 func kindOf(err error) error {

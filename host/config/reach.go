@@ -139,7 +139,7 @@ func (c *Config) carry(reach map[host.RoleName]*Reach, group []host.RoleName) []
 	var refuse []string
 	for _, n := range group {
 		r := reach[n]
-		if len(r.Private) > 0 && r.AcceptRisk == "" && !slices.Contains(refuse, string(n)) {
+		if len(r.Private) > 0 && r.AcceptRisk == "" {
 			refuse = append(refuse, string(n))
 		}
 		r.Private, r.Untrusted, r.Outward = private, untrusted, outward
@@ -151,8 +151,8 @@ func (c *Config) carry(reach map[host.RoleName]*Reach, group []host.RoleName) []
 	if len(group) > 1 {
 		who = fmt.Sprintf("roles %s, which work together,", list(group))
 	}
-	return []string{fmt.Sprintf("%s can leak private data to whoever tricks the model: private data: %s; untrusted content: %s; "+
-		"a way out: %s; keep them apart, or write accept_risk = \"why\" in %s",
+	return []string{fmt.Sprintf("%s can leak private data to whoever tricks the model: private data: %s; "+
+		"untrusted content: %s; a way out: %s; keep them apart, or write accept_risk = \"why\" in %s",
 		who, list(private), list(untrusted), list(outward), strings.Join(refuse, " and "))}
 }
 
@@ -215,7 +215,7 @@ func (c *Config) modelOf(r *host.Role) string {
 
 func (c *Config) warnings() (out []string) {
 	if r := c.Roles["main"]; r != nil && (r.PublicWeb || len(r.HTTP) > 0 || len(r.Mounts) > 0) {
-		out = append(out, "role main orchestrates and sees every answer: give http, public_web and mounts to roles of their own")
+		out = append(out, "role main orchestrates and sees every answer: give its http, public_web and mounts to other roles")
 	}
 	return out
 }

@@ -18,7 +18,8 @@ var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS
 
 // notSet are headers that belong to the connection: a grant must not set them.
 var notSet = []string{
-	"Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Authorization",
+	"Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te", "Trailer", "Keep-Alive",
+	"Proxy-Authorization",
 }
 
 func (b *builder) roles(c *Config, f *file) {
@@ -145,7 +146,8 @@ func cycles(roles map[host.RoleName]*host.Role) (out [][]string) {
 
 func (b *builder) http(c *Config, at string, t httpTable) host.HTTPGrant {
 	g := host.HTTPGrant{
-		Scheme: "https", Hosts: t.Hosts, Methods: t.Methods, Paths: t.Paths, Private: t.Private, Headers: make(map[string]string),
+		Scheme: "https", Hosts: t.Hosts, Methods: t.Methods, Paths: t.Paths, Private: t.Private,
+		Headers: make(map[string]string),
 	}
 	if t.Scheme != "" {
 		g.Scheme = t.Scheme
@@ -172,7 +174,8 @@ func (b *builder) http(c *Config, at string, t httpTable) host.HTTPGrant {
 		}
 	}
 	for _, p := range t.Paths {
-		if clean := path.Clean(p); p == "" || p[0] != '/' || p != clean && p != clean+"/" || strings.ContainsAny(p, "\\%?#*; \x00") {
+		clean := path.Clean(p)
+		if !path.IsAbs(p) || p != clean && p != clean+"/" || strings.ContainsAny(p, "\\%?#*; \x00") {
 			b.fail(at+".paths", `%q must be a plain path that begins with "/", such as "/v1/"`, p)
 		}
 	}

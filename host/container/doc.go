@@ -10,7 +10,8 @@
 //
 // The wire is the attach connection alone. With StdinOnce the daemon closes a container's
 // stdin when that connection ends, so a host that is killed takes its containers with it;
-// nothing has to be cleaned up for that.
+// nothing has to be cleaned up for that. Killed in the milliseconds between create and
+// start, it leaves a container that never ran: a name, no process, and Reap's to remove.
 //
 // A container that ended is gone at once (AutoRemove), and its exit code and OOM flag with
 // it. They are read from one event stream for all containers, open only while there are

@@ -565,6 +565,48 @@ func TestKilledHostLeavesNothing(t *testing.T) {
 	waitNoContainers(t, d)
 }
 
+// TestKilledWhileStarting kills hosts at any moment of a start. What never ran may be left for
+// Reap, as a name without a process.
+func TestKilledWhileStarting(t *testing.T) {
+	d, image := engine(t)
+	for after := range 6 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "CONTAINER_TEST_HELPER=starting", "INSTALL="+d.cfg.InstallID, "IMAGE="+image)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(after) * 40 * time.Millisecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	var states []string
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		found, err := d.api.ContainerList(t.Context(), api.ListOptions{All: true, Filters: d.mine()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		states = nil
+		for _, c := range found {
+			if c.State != api.StateCreated {
+				states = append(states, c.State)
+			}
+		}
+		if len(states) == 0 {
+			break
+		}
+	}
+	if _, err := d.Reap(t.Context()); err != nil || len(states) > 0 {
+		t.Errorf("left behind: %q, %v", states, err)
+	}
+}
+
 // TestOrdinaryUser runs the host's side as a member of the docker group alone.
 func TestOrdinaryUser(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -622,6 +664,12 @@ func helper(verb string) int {
 	}
 	spec := host.Spec{Image: os.Getenv("IMAGE"), Args: []string{"serve"}, Limits: limits()}
 	switch verb {
+	case "starting":
+		fmt.Println("go")
+		for range 2 {
+			go d.Start(context.Background(), spec)
+		}
+		select {}
 	case "host":
 		for range 2 {
 			if _, err := d.Start(context.Background(), spec); err != nil {

@@ -38,7 +38,9 @@ type anthropicModel struct {
 	client *http.Client
 }
 
-func (a *anthropicModel) Complete(ctx context.Context, req wire.LLMRequest, onText func(string)) (*wire.LLMResponse, error) {
+func (a *anthropicModel) Complete(
+	ctx context.Context, req wire.LLMRequest, onText func(string),
+) (*wire.LLMResponse, error) {
 	params, err := a.params(req)
 	if err != nil {
 		return nil, err

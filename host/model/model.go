@@ -59,9 +59,10 @@ func (s *Set) Model(role *host.Role, name string) (Provider, error) {
 	case Anthropic:
 		end, ok := s.cfg.Endpoints[Anthropic]
 		if !ok || end.Key == nil {
-			return nil, fmt.Errorf("%w: role %s: anthropic has no api_key in [providers.anthropic]", host.ErrUnavailable, role.Name)
+			return nil, fmt.Errorf("%w: there is no api_key in [providers.anthropic]", host.ErrUnavailable)
 		}
 		return &anthropicModel{model: choice.Model, end: end, client: s.client}, nil
 	}
-	return nil, fmt.Errorf("%w: role %s: provider %s comes with a later version", host.ErrUnavailable, role.Name, choice.Provider)
+	return nil, fmt.Errorf("%w: provider %s, the model of role %s, comes with a later version",
+		host.ErrUnavailable, choice.Provider, role.Name)
 }

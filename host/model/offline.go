@@ -14,7 +14,8 @@ import (
 )
 
 // firstNote ends the first reply of a conversation.
-const firstNote = "\n\n(This is the offline model, which only knows commands and example phrases; `nanoclaw setup` connects a real one.)"
+const firstNote = "\n\n(This is the offline model, which only knows commands and example phrases; " +
+	"`nanoclaw setup` connects a real one.)"
 
 // offline is not a language model. It routes the last message to a tool, by /name or by the
 // example phrases of the tools, and formats the result. The same request has the same answer.

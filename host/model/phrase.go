@@ -22,16 +22,6 @@ const (
 	maxSpan     = 4    // words of an example that may stand for an argument
 )
 
-// Costs, as parts of an example whose words weigh 1 together.
-const (
-	threshold    = 0.45
-	costLeading  = 0.03  // a word before the phrase
-	costTrailing = 0.1   // a word after it
-	costInside   = 0.12  // a word in it that the example has not
-	costLonger   = 0.001 // each word of an argument: shorter is better
-	missing      = 1     // times its weight, beside not having that: a word of the example
-)
-
 // schema is what matters here of a tool's inputSchema.
 type schema struct {
 	Required   []string            `json:"required"`
@@ -142,7 +132,7 @@ func tokenize(s string) (out []token) {
 func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
 
 func spaceless(r rune) bool {
-	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer)
 }
 
 // runOf is the length in bytes of the runes at the front of s that are in.
@@ -164,7 +154,6 @@ type pattern struct {
 
 type element struct {
 	word   string
-	proper bool   // written like a name or a number
 	prop   string // set: an argument of one word or more
 	weight float64
 }
@@ -208,8 +197,7 @@ func patterns(tools []wire.Tool) (out []pattern) {
 func elements(example string, s schema) (out []element) {
 	text := func(part string) {
 		for _, t := range tokenize(part) {
-			r, _ := utf8.DecodeRuneInString(part[t.start:])
-			out = append(out, element{word: t.text, proper: unicode.IsUpper(r) || unicode.IsDigit(r)})
+			out = append(out, element{word: t.text})
 		}
 	}
 	at := 0
@@ -238,30 +226,15 @@ func (p pattern) complete() bool {
 	return slices.ContainsFunc(p.elements, func(e element) bool { return e.word != "" })
 }
 
-// guesses puts the argument in the place of the one name or number of an example without a
-// placeholder; without such a one, of every few words.
+// guesses puts the argument in the place of every few words of an example without a placeholder.
 func (p pattern) guesses() (out []pattern) {
-	guess := func(from, to int) {
-		g := pattern{p.tool, p.schema, slices.Concat(p.elements[:from], []element{{prop: p.schema.single()}}, p.elements[to:])}
-		if g.complete() {
-			out = append(out, g)
-		}
-	}
-	var names [][2]int
-	for i, e := range p.elements {
-		if n := len(names); n > 0 && names[n-1][1] == i && e.proper {
-			names[n-1][1]++
-		} else if e.proper && i > 0 { // the first word is written so anyway
-			names = append(names, [2]int{i, i + 1})
-		}
-	}
-	if len(names) == 1 {
-		guess(names[0][0], names[0][1])
-		return out
-	}
+	prop := p.schema.single()
 	for from := len(p.elements) - 1; from >= 0; from-- { // later words first: of equals, the first wins
 		for to := from + 1; to <= min(from+maxSpan, len(p.elements)); to++ {
-			guess(from, to)
+			g := pattern{p.tool, p.schema, slices.Concat(p.elements[:from], []element{{prop: prop}}, p.elements[to:])}
+			if g.complete() {
+				out = append(out, g)
+			}
 		}
 	}
 	return out
@@ -295,9 +268,9 @@ func byPhrase(ctx context.Context, text string, tools []wire.Tool) (best *match,
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		a := align(p.elements, tokens)
+		a, ok := align(p.elements, tokens)
 		rank := a.score * float64(a.words)
-		if a.score < threshold || a.words == 0 || best != nil && rank <= best.rank {
+		if !ok || best != nil && rank <= best.rank {
 			continue
 		}
 		if args, ok := arguments(p, text, tokens, a.spans); ok {

@@ -106,7 +106,10 @@ func (e *Engine) run(ctx context.Context, ref toolRef, args []byte, at callSpec)
 	}
 	defer e.release(ref.skill)
 	in, err := l.acquire(ctx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return failed(wire.OutcomeTimeout, "skill %s timed out", ref.skill.spec.Name)
+	case err != nil:
 		return failed(wire.OutcomeCrashed, "%s", cut(err.Error(), 512))
 	}
 	defer l.done(in, at.depth > 0) // a turn is the last of its container

@@ -142,16 +142,14 @@ func (s *skill) use(ctx context.Context) (*loaded, error) {
 	if l, err := s.engine.hold(s); l != nil || err != nil { // somebody else was first
 		return l, err
 	}
-	l, err := s.load(ctx)
+	l, err := s.load(context.WithoutCancel(ctx)) // for all calls, so not within the time of one
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
 	if err != nil {
 		s.users--
 		err = fmt.Errorf("skill %s: %w", s.spec.Name, err)
 		s.engine.log.Error("skill refused", "error", err)
-		if ctx.Err() == nil {
-			s.refused = err
-		}
+		s.refused = err
 		return nil, err
 	}
 	s.loaded = l

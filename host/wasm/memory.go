@@ -64,7 +64,6 @@ func (m *memory) Reallocate(size uint64) []byte {
 			m.from.used.Add(-more)
 			return nil
 		}
-		_ = unix.Madvise(m.reserved[m.size:grown], 23)
 		m.size = grown
 	}
 	return m.reserved[:size:grown]

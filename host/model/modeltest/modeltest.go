@@ -198,8 +198,9 @@ func (a Answer) stream(w http.ResponseWriter, r *http.Request, model string) {
 	if out == 0 {
 		out = 5
 	}
-	send("message_start", fmt.Sprintf(`{"type":"message_start","message":{"id":"msg_test","type":"message","role":"assistant",`+
-		`"model":%q,"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":%d,"output_tokens":1}}}`, model, in))
+	send("message_start", fmt.Sprintf(`{"type":"message_start","message":{"id":"msg_test","type":"message",`+
+		`"role":"assistant","model":%q,"content":[],"stop_reason":null,"stop_sequence":null,`+
+		`"usage":{"input_tokens":%d,"output_tokens":1}}}`, model, in))
 	send("ping", `{"type":"ping"}`)
 	a.blocks(send)
 	switch {
