@@ -40,7 +40,7 @@ bin/nanoclaw: FORCE | go
 # skill is compiled again when it changes. It is built for the Docker daemon's machine.
 bin/nanoclaw-runner: FORCE bin/nanoclaw | go
 	@arch=$$(bin/nanoclaw doctor --arch) && echo "building $@ (linux/$$arch)" && \
-	$(STAGE) $@ env GOOS=linux GOARCH=$$arch $(GOBUILD) -ldflags '-s -w' -o $@.new ./cmd/nanoclaw-runner
+	$(STAGE) $@ env GOOS=linux GOARCH=$$arch $(GOBUILD) -tags nethttpomithttp2 -ldflags '-s -w' -o $@.new ./cmd/nanoclaw-runner
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 endif
 
@@ -110,7 +110,7 @@ lines: | go ## how much there is to audit
 fuzz: | go ## each fuzz target for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' cmd host sdk skills | while read -r file; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$file" | while read -r name; do \
-			$(STAGE) "$$name" go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" </dev/null || exit 1; \
+			$(STAGE) "$$name" go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "./$${file%/*}" </dev/null || exit 1; \
 		done || exit 1; done
 
 clean: ## remove what was built

@@ -94,7 +94,10 @@ func TestEndpointIsTheCommands(t *testing.T) {
 	dockerHome(t, "one", map[string]string{"one": "unix:///one.sock", "two": "unix:///two.sock"})
 	for _, env := range []map[string]string{{}, {"DOCKER_CONTEXT": "two"}, {"DOCKER_HOST": "unix:///three.sock", "DOCKER_CONTEXT": "two"}} {
 		for _, k := range []string{"DOCKER_CONTEXT", "DOCKER_HOST"} {
-			t.Setenv(k, env[k])
+			t.Setenv(k, env[k]) // put back at the end
+			if env[k] == "" {   // to the command of Docker 20.10, empty is not unset
+				os.Unsetenv(k)
+			}
 		}
 		out, err := exec.Command(docker, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}").CombinedOutput()
 		if err != nil {

@@ -29,9 +29,10 @@ const NoContainers = `engine.runtime is "none": agents run without containers, o
 // Engine is what agents run on: an engine, the image to start and the runner in it.
 type Engine struct {
 	host.Engine
-	Image  string // image ID; the runner's path without containers
-	Runner string // digest of the runner
-	Docker *container.Docker
+	Image   string // image ID; the runner's path without containers
+	Runner  string // digest of the runner
+	runtime string // OCI runtime; "" without containers
+	Docker  *container.Docker
 }
 
 // OpenEngine connects to the configured engine and makes sure that the agent image is there.
@@ -65,12 +66,14 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 	if built {
 		log.Info("agent image built", "image", image)
 	}
-	return &Engine{Engine: d, Image: image, Runner: digest, Docker: d}, nil
+	return &Engine{Engine: d, Image: image, Runner: digest, Docker: d, runtime: cfg.Engine.Runtime}, nil
 }
 
 // Admitter compiles plugins on this engine.
 func (e *Engine) Admitter(log hclog.Logger) *agent.Admitter {
-	return &agent.Admitter{Engine: e.Engine, Image: e.Image, RunnerDigest: e.Runner, Log: log}
+	return &agent.Admitter{
+		Engine: e.Engine, Image: e.Image, Runtime: e.runtime, RunnerDigest: e.Runner, Log: log,
+	}
 }
 
 // RunnerPath finds nanoclaw-runner beside this executable, then in ../libexec/nanoclaw.

@@ -32,7 +32,7 @@
 // A module may export nanoclaw_warm (no parameters, no results): it is called once when an
 // instance is made ready, after _initialize and like it without capabilities. What a
 // runtime is slow at the first time is then done before anybody waits; a Go skill
-// answers its first call in a third of the time.
+// answers its first call in about half the time.
 //
 // Memories are mappings and not slices (allocator): what a closed instance used goes
 // back to the system at once, and all instances together stay below one bound.

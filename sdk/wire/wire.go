@@ -84,16 +84,6 @@ func (s Status) String() string {
 	return "internal"
 }
 
-// StatusOf is the inverse of String; unknown codes are StatusInternal.
-func StatusOf(code string) Status {
-	for i, n := range statusNames {
-		if n == code {
-			return Status(i)
-		}
-	}
-	return StatusInternal
-}
-
 // Error is the body of every capability answer that is not StatusOK.
 type Error struct {
 	Code      string `json:"code"`    // Status.String()
