@@ -73,3 +73,12 @@ func TestRefusedKeyIsOneSentence(t *testing.T) {
 		t.Fatalf("%v: %q, want one sentence about the key and not the key", err, out)
 	}
 }
+
+// hangingSite is a site whose model never ends its first answer. The func lets it answer from then on.
+func hangingSite(t *testing.T) (site, func()) {
+	t.Helper()
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	s, fake := anthropicSite(t, modeltest.Answer{Hang: hang})
+	return s, func() { fake.Script(modeltest.Answer{Text: "Here I am again."}) }
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -71,6 +72,11 @@ const benchArgs = `{"op":"reverse","data":"the quick brown fox jumps over the la
 // ready ahead, and the same export on one kept instance of the unmetered module.
 func BenchmarkCall(b *testing.B) {
 	cases := []struct{ name, dir string }{{"go", goGuest(b)}, {"hand", admittedIn(b, answers(okResult))}}
+	for lang, build := range compilers {
+		if wasm := compiled(b, build); wasm != nil {
+			cases = append(cases, struct{ name, dir string }{lang, admittedIn(b, wasm)})
+		}
+	}
 	for _, c := range cases {
 		b.Run(c.name+"/fresh", func(b *testing.B) {
 			e := one(b, spec("s", c.dir))
@@ -107,6 +113,34 @@ func BenchmarkCall(b *testing.B) {
 			}
 		})
 	}
+}
+
+// compilers build testdata/bench for the languages whose toolchain need not be there: Debian's
+// clang and lld; rustc and libstd-rust-dev-wasm32. The file to write is added at the end.
+var compilers = map[string][]string{
+	"c": {"clang", "--target=wasm32", "-Os", "-fno-builtin", "-nostdlib", "-Wl,--no-entry", "testdata/bench/reverse.c", "-o"},
+	"rust": {
+		"/usr/bin/rustc", "--target=wasm32-unknown-unknown", "--crate-type=cdylib", "-Copt-level=s", "-Cstrip=symbols",
+		"testdata/bench/reverse.rs", "-o",
+	},
+}
+
+// compiled is the module that a compiler makes, nil without one.
+func compiled(b *testing.B, build []string) []byte {
+	if _, err := exec.LookPath(build[0]); err != nil {
+		b.Logf("left out: %v", err)
+		return nil
+	}
+	out := filepath.Join(b.TempDir(), "guest.wasm")
+	if said, err := exec.Command(build[0], append(build[1:], out)...).CombinedOutput(); err != nil {
+		b.Logf("left out: %v: %s", err, said)
+		return nil
+	}
+	wasm, err := os.ReadFile(out)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return wasm
 }
 
 func admittedIn(b *testing.B, wasm []byte) string { return admitted(b, wasm) }

@@ -12,7 +12,7 @@ import (
 // their output: for each language a call on an instance made ready ahead, and the same
 // export on a kept instance of the unmetered module.
 func (b *bench) tools(ctx context.Context) ([]Row, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkToolCall$",
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkCall$/^(go|rust|c)$/^(fresh|kept)$",
 		"-benchtime", "1s", "./host/wasm")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -21,10 +21,10 @@ func (b *bench) tools(ctx context.Context) ([]Row, error) {
 	ns := make(map[string]float64)
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(line)
-		if len(f) < 4 || !strings.HasPrefix(f[0], "BenchmarkToolCall/") {
+		if len(f) < 4 || !strings.HasPrefix(f[0], "BenchmarkCall/") {
 			continue
 		}
-		name := strings.TrimPrefix(f[0], "BenchmarkToolCall/")
+		name := strings.TrimPrefix(f[0], "BenchmarkCall/")
 		if i := strings.LastIndexByte(name, '-'); i > 0 {
 			name = name[:i]
 		}
@@ -38,7 +38,7 @@ func (b *bench) tools(ctx context.Context) ([]Row, error) {
 				if _, has := ns[name]; !has {
 					ns[name] = v
 				}
-			case "ns/call": // the call alone, on an instance that was ready
+			case "p50-ns": // the call alone, on an instance that was ready
 				ns[name] = v
 			}
 		}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal is a program on a pseudo terminal, typed at and read by a test.
+type terminal struct {
+	t    *testing.T
+	keys *os.File
+	cmd  *exec.Cmd
+	done chan error
+
+	mu     sync.Mutex
+	screen strings.Builder
+}
+
+func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
+	t.Helper()
+	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(keys.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &terminal{t: t, keys: keys, cmd: cmd, done: make(chan error, 1)}
+	go p.read()
+	go func() { p.done <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); keys.Close() })
+	return p
+}
+
+func (p *terminal) read() {
+	b := make([]byte, 4096)
+	for {
+		n, err := p.keys.Read(b)
+		p.mu.Lock()
+		p.screen.Write(b[:n])
+		p.mu.Unlock()
+		if strings.Contains(string(b[:n]), "\x1b[6n") { // where is the cursor? Terminals answer that.
+			_, _ = p.keys.WriteString("\x1b[1;1R")
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *terminal) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.screen.String()
+}
+
+func (p *terminal) typed(keys string) {
+	p.t.Helper()
+	if _, err := p.keys.WriteString(keys); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// shows waits until what appeared since the call before it holds want.
+func (p *terminal) shows(want string) {
+	p.t.Helper()
+	end := time.Now().Add(time.Minute)
+	for !strings.Contains(p.text(), want) {
+		if time.Now().After(end) {
+			p.t.Fatalf("the terminal does not show %q but %q", want, p.text())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rest := p.screen.String()
+	rest = rest[strings.Index(rest, want)+len(want):]
+	p.screen.Reset()
+	p.screen.WriteString(rest)
+}
+
+func (p *terminal) ends() error {
+	p.t.Helper()
+	select {
+	case err := <-p.done:
+		return err
+	case <-time.After(time.Minute):
+		p.t.Fatalf("the program does not end; the terminal shows %q", p.text())
+		return nil
+	}
+}
+
+// TestChatOnATerminal: a prompt, a progress line, history, Ctrl-D leaves.
+func TestChatOnATerminal(t *testing.T) {
+	s := newSite(t, "")
+	s.env = []string{"TERM=xterm", "NO_COLOR=1"}
+	p := onTerminal(t, s.cmd("chat"))
+	p.shows("Ctrl-C stops an answer, Ctrl-D leaves")
+	p.shows("you> ")
+	p.typed("/calc 6*7\r")
+	p.shows("… ")
+	p.shows("42")
+	p.shows("you> ")
+	p.typed("\x1b[A\r") // arrow up: the line before
+	p.shows("42")
+	p.shows("you> ")
+	p.typed("\x03") // Ctrl-C at the prompt leaves nothing behind
+	p.shows("Ctrl-D leaves.")
+	p.shows("you> ")
+	p.typed("\x04")
+	if err := p.ends(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(s.state, "chat_history")); err != nil || !strings.Contains(string(b), "/calc 6*7") {
+		t.Fatalf("history %q, %v", b, err)
+	}
+}
+
+// TestCtrlCStopsTheTurn: the model hangs, Ctrl-C ends the turn and not the program, and the
+// next question is answered.
+func TestCtrlCStopsTheTurn(t *testing.T) {
+	s, fake := hangingSite(t)
+	s.env = append(s.env, "TERM=xterm", "NO_COLOR=1")
+	p := onTerminal(t, s.cmd("chat"))
+	p.shows("you> ")
+	p.typed("think for ever\r")
+	p.shows("model")
+	p.typed("\x03")
+	p.shows("Stopped.")
+	fake()
+	p.shows("you> ")
+	p.typed("and now?\r")
+	p.shows("Here I am again.")
+	p.shows("you> ")
+	p.typed("\x04")
+	if err := p.ends(); err != nil {
+		t.Fatal(err)
+	}
+}
