@@ -159,7 +159,7 @@ func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 	s := Status{
 		Version: d.opt.Version, PID: os.Getpid(), Config: d.cfg.Path, State: d.cfg.StateDir, Started: d.started,
 		Runtime: d.cfg.Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
-		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running, Spares: st.Spares,
+		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running + st.Spares, Spares: st.Spares,
 		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
 	}
 	for _, k := range d.skills.List() {
