@@ -18,6 +18,7 @@ const (
 	grace          = 3 * time.Second // after the deadline, for the runner to end the turn itself
 	closeWait      = 2 * time.Second // for the end of a container whose turn failed
 	spareDelay     = 250 * time.Millisecond
+	afterReply     = 50 * time.Millisecond // the reply is on its way first, containers end and start then
 	defaultTimeout = 10 * time.Minute
 )
 
@@ -108,7 +109,7 @@ func (m *Manager) Turn(ctx context.Context, j Job) (Reply, error) {
 	var reply wire.Event
 	err = m.run(ctx, j, p, timeout, func(ctx context.Context, b *box) (err error) {
 		next := time.AfterFunc(spareDelay, func() { m.prepare(p) })
-		defer func() { next.Stop(); m.prepare(p) }()
+		defer func() { next.Reset(afterReply) }()
 		reply, err = b.turn(ctx, j)
 		m.remember(j.Scope, reply.Used)
 		return err
@@ -162,7 +163,18 @@ func (m *Manager) run(
 	}
 	b.unbind()
 	closed := make(chan struct{})
-	m.wg.Go(func() { m.close(b); close(closed) })
+	quiet := time.Duration(0)
+	if err == nil {
+		quiet = afterReply
+	}
+	m.wg.Go(func() {
+		select {
+		case <-time.After(quiet):
+		case <-m.ctx.Done():
+		}
+		m.close(b)
+		close(closed)
+	})
 	if err != nil {
 		select {
 		case <-closed:
