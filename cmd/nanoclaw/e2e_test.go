@@ -183,7 +183,9 @@ func TestKilledHostLeavesNoContainer(t *testing.T) {
 	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
 		t.Fatalf("chat said %q", got)
 	}
-	eventually(t, time.Minute, "a spare is kept", func() bool { return len(s.containers()) > 0 })
+	// One that was created and not started has no process to see the end of its host; the next
+	// start removes it. So this waits for one that runs.
+	eventually(t, time.Minute, "a spare runs", func() bool { return s.running() > 0 })
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -220,20 +222,90 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 	}
 }
 
+// TestKilledRunnerGivesOneLineAndTheNextTurnWorks kills the container in the middle of a
+// turn, while the agent waits for its model.
 func TestKilledRunnerGivesOneLineAndTheNextTurnWorks(t *testing.T) {
+	s, answer := hangingSite(t)
+	s.start()
+	c := s.cmd("chat")
+	c.Stdin = strings.NewReader("think for ever\n")
+	var out, stderr strings.Builder
+	c.Stdout, c.Stderr = &out, &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "the turn has a container", func() bool { return s.status().Working == 1 && len(s.containers()) > 0 })
+	killed := 0
+	eventually(t, time.Minute, "chat ends", func() bool {
+		for _, id := range s.containers() {
+			if exec.Command("docker", "kill", id).Run() == nil {
+				killed++
+			}
+		}
+		return s.status().Working == 0
+	})
+	err := c.Wait()
+	if err == nil || killed == 0 || out.Len() != 0 || strings.Count(stderr.String(), "\n") != 1 ||
+		!strings.Contains(stderr.String(), "container ended before it answered") {
+		t.Fatalf("%d killed; chat: %v, stdout %q, stderr %q", killed, err, out.String(), stderr.String())
+	}
+	answer()
+	if got := s.chat("and now?"); got != "Here I am again.\n" {
+		t.Fatalf("the next turn: %q", got)
+	}
+}
+
+func TestKilledSpareIsNotMissed(t *testing.T) {
 	s := newSite(t, "")
 	s.start()
 	s.chat("/calc 1+1")
 	eventually(t, time.Minute, "a spare is kept", func() bool { return len(s.containers()) > 0 })
 	for _, id := range s.containers() {
-		if out, err := exec.Command("docker", "kill", id).CombinedOutput(); err != nil {
-			t.Logf("docker kill: %s", out)
-		}
+		_ = exec.Command("docker", "kill", id).Run() // one that ends by itself meanwhile is as good
 	}
 	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
 		t.Fatalf("after the spare was killed chat said %q", got)
 	}
 	if st := s.status(); st.Engine != "ok" || !st.Isolated {
 		t.Fatalf("status %+v", st)
+	}
+}
+
+// TestBombDisturbsNothing: bad files beside good ones are refused by name, and the good ones answer.
+func TestBombDisturbsNothing(t *testing.T) {
+	i := installed(t)
+	plugins := t.TempDir()
+	if err := os.CopyFS(plugins, os.DirFS(i.plugins)); err != nil {
+		t.Fatal(err)
+	}
+	// One function that declares 4,294,967,295 locals: compiling it kills any process that tries.
+	bomb := "\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x0a\x01\x08\x01\xff\xff\xff\xff\x0f\x7e\x0b"
+	write(t, filepath.Join(plugins, "bomb.wasm"), bomb)
+	write(t, filepath.Join(plugins, "component.wasm"), "\x00asm\x0d\x00\x01\x00")
+	write(t, filepath.Join(plugins, "half.wasm"), bomb[:20])
+	if err := syscall.Mkfifo(filepath.Join(plugins, "fifo.wasm"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, strings.ReplaceAll(i.config(""), i.plugins, plugins))
+	s.start()
+	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
+		t.Fatalf("chat said %q", got)
+	}
+	want := map[string]string{
+		"bomb.wasm": "4294967295 locals", "component.wasm": "component", "half.wasm": "cut short", "fifo.wasm": "regular file",
+		"calc.wasm": "",
+	}
+	for _, k := range s.status().Skills {
+		why, known := want[filepath.Base(k.File)]
+		if !known {
+			continue
+		}
+		delete(want, filepath.Base(k.File))
+		if refused := k.State == "refused"; refused != (why != "") || !strings.Contains(k.Why, why) {
+			t.Errorf("%s is %s: %s; want %q", k.File, k.State, k.Why, why)
+		}
+	}
+	if len(want) != 0 {
+		t.Errorf("status does not list %v", want)
 	}
 }

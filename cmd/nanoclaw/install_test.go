@@ -161,13 +161,17 @@ func (s site) chat(lines ...string) string {
 }
 
 // containers lists the containers of this site's installation, running or not.
-func (s site) containers() []string {
+func (s site) containers() []string { return s.docker("-aq") }
+
+func (s site) running() int { return len(s.docker("-q")) }
+
+func (s site) docker(which string) []string {
 	s.t.Helper()
 	id, err := os.ReadFile(filepath.Join(s.state, "install-id"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	out, err := exec.Command("docker", "ps", "-aq", "--filter", "label="+installLabel+"="+strings.TrimSpace(string(id))).Output()
+	out, err := exec.Command("docker", "ps", which, "--filter", "label="+installLabel+"="+strings.TrimSpace(string(id))).Output()
 	if err != nil {
 		s.t.Fatalf("docker ps: %v", err)
 	}

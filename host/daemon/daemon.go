@@ -53,6 +53,9 @@ type Daemon struct {
 	router  *router.Router
 	admin   *http.Server
 
+	mu      sync.Mutex
+	notices map[host.TurnID]int // refusals shown so far, of turns that run
+
 	background context.CancelFunc
 	wg         sync.WaitGroup
 	closers    []func() error // run backwards at the end
@@ -64,7 +67,10 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	if opt.Notice == nil {
 		opt.Notice = func(string) {}
 	}
-	d := &Daemon{opt: opt, cfg: opt.Config, log: opt.Log, started: time.Now(), ready: make(chan struct{})}
+	d := &Daemon{
+		opt: opt, cfg: opt.Config, log: opt.Log, started: time.Now(), ready: make(chan struct{}),
+		notices: make(map[host.TurnID]int),
+	}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -205,10 +211,20 @@ func (d *Daemon) close() {
 	d.closers = nil
 }
 
+// maxNotices is how many refusals of one turn the owner is told of: a skill can cause any number.
+const maxNotices = 3
+
 // refused tells the owner, and nobody else, what a skill was refused and how to grant it.
 func (d *Daemon) refused(s host.Scope, what string) {
 	if s.Agent.Channel != console.Name {
 		return // it stays in the log: others may read along in that chat
+	}
+	d.mu.Lock()
+	d.notices[s.Turn]++
+	n := d.notices[s.Turn]
+	d.mu.Unlock()
+	if n > maxNotices {
+		return
 	}
 	err := d.router.Notify(context.Background(), host.Outgoing{
 		Channel: s.Agent.Channel, Chat: s.Agent.Chat, Text: what, Kind: host.OutNotice,

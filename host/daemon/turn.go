@@ -33,6 +33,7 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 		return "", err
 	}
 	scope.Emit = emit
+	defer d.forgetNotices(t.ID)
 	history, err := d.store.History(ctx, a.ID, historyTurns)
 	if err != nil {
 		return "", err
@@ -45,6 +46,12 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 		return "", fmt.Errorf("%s: %w", role.Name, err)
 	}
 	return reply.Text, nil
+}
+
+func (d *Daemon) forgetNotices(id host.TurnID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.notices, id)
 }
 
 // waitForPlugins waits until plugins/ was read once: compiling a new file takes seconds.
