@@ -80,6 +80,7 @@ func BenchmarkCall(b *testing.B) {
 	for _, c := range cases {
 		b.Run(c.name+"/fresh", func(b *testing.B) {
 			e := one(b, spec("s", c.dir))
+			e.quiet = 0
 			call := wire.ToolCall{Name: "s", Arguments: json.RawMessage(benchArgs)}
 			var took []time.Duration
 			for b.Loop() {
@@ -96,6 +97,7 @@ func BenchmarkCall(b *testing.B) {
 		})
 		b.Run(c.name+"/sustained", func(b *testing.B) {
 			e := one(b, spec("s", c.dir))
+			e.quiet = 0
 			call := wire.ToolCall{Name: "s", Arguments: json.RawMessage(benchArgs)}
 			for b.Loop() {
 				if out := e.Tool(context.Background(), call); out.Outcome != wire.OutcomeOK {
