@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nanoclaw/nanoclaw/host"
 )
 
 // shorthand is a setting that has a form besides, or instead of, a table.
@@ -152,37 +154,15 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// nearest is the known key that takes the fewest edits; long unknown keys are cut, so that
-// the table of edits stays small.
+// nearest is the known key that takes the fewest edits.
 func nearest(key string, known []string) (best string) {
-	key = key[:min(len(key), 64)]
 	least := 1 << 30
 	for _, k := range known {
-		if n := edits(key, k); n < least {
+		if n := host.Edits(key, k); n < least {
 			best, least = k, n
 		}
 	}
 	return best
-}
-
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			swap := before
-			if a[i] != b[j] {
-				swap++
-			}
-			before = row[j+1]
-			row[j+1] = min(swap, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // lineNumbers finds the lines of keys and table headers. It reads a valid file and knows

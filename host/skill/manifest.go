@@ -129,35 +129,11 @@ func known(err error) error {
 		return err
 	}
 	key = strings.TrimSuffix(key, `"`)
-	best := slices.MinFunc(manifestKeys, func(a, b string) int { return distance(key, a) - distance(key, b) })
-	if distance(key, best) > 3 {
+	best := slices.MinFunc(manifestKeys, func(a, b string) int { return host.Edits(key, a) - host.Edits(key, b) })
+	if host.Edits(key, best) > 3 {
 		return fmt.Errorf("unknown key %.64q", key)
 	}
 	return fmt.Errorf("unknown key %q, did you mean %q?", key, best)
-}
-
-// distance is the number of edits between two keys; long ones are far from everything.
-func distance(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			edit := diagonal
-			if a[i] != b[j] {
-				edit++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(edit, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // problems collects everything wrong with a manifest, so that one look mends it.
