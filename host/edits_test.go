@@ -12,8 +12,13 @@ func TestEdits(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"skills", "skills", 0},
-		{"skils", "skills", 1}, {"rolse", "roles", 2}, {"kitten", "sitting", 3},
+		{"", "", 0},
+		{"", "abc", 3},
+		{"abc", "", 3},
+		{"skills", "skills", 0},
+		{"skils", "skills", 1},
+		{"rolse", "roles", 2},
+		{"kitten", "sitting", 3},
 		{strings.Repeat("x", 1<<20), "runtime", 64}, // bounded, whatever a file holds
 	} {
 		if got := host.Edits(c.a, c.b); got != c.want {
