@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/channel/console"
@@ -43,9 +41,8 @@ func (a *app) chat(ctx context.Context, chat string) error {
 	if err != nil {
 		return err
 	}
-	in, isTerminal := a.stdin.(*os.File)
-	isTerminal = isTerminal && term.IsTerminal(int(in.Fd()))
-	if isTerminal { // Ctrl-C belongs to the turn here, not to the program
+	atTerminal := isTerminal(a.stdin)
+	if atTerminal { // Ctrl-C belongs to the turn here, not to the program
 		var stop context.CancelFunc
 		ctx, stop = signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
@@ -66,7 +63,7 @@ func (a *app) chat(ctx context.Context, chat string) error {
 	if err != nil {
 		return err
 	}
-	if isTerminal {
+	if atTerminal {
 		return a.interactive(ctx, s, filepath.Join(cfg.StateDir, "chat_history"))
 	}
 	return a.piped(ctx, s)

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // States of a check. A warning is something to know; a failure is something to mend.
@@ -80,8 +79,7 @@ Exit code 0 when nothing failed; warnings are no failures.`,
 
 // print shows the checks as a table, in colour on a terminal.
 func (d *doctor) print() {
-	out, isFile := d.stdout.(*os.File)
-	colour := isFile && term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == ""
+	colour := isTerminal(d.stdout) && os.Getenv("NO_COLOR") == ""
 	marks := map[string]string{stateOK: "ok  ", stateWarning: "warn", stateFailure: "FAIL"}
 	colours := map[string]string{stateOK: "\x1b[32m", stateWarning: "\x1b[33m", stateFailure: red}
 	width := 0

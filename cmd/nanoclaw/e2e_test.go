@@ -96,7 +96,6 @@ properties = { thing = { type = "string" } }
 
 // TestCustomAgent names a skill agent of a few lines as a role's brain.
 func TestCustomAgent(t *testing.T) {
-	i := installed(t)
 	src := t.TempDir()
 	write(t, filepath.Join(src, "main.go"), `package main
 
@@ -125,7 +124,6 @@ description = "repeats"
 	if got := s.chat("hello"); got != "you said: hello\n" {
 		t.Fatalf("chat said %q", got)
 	}
-	_ = i
 }
 
 func write(t *testing.T, path, text string) {

@@ -160,13 +160,18 @@ func (a *app) reset(ctx context.Context, cfg *config.Config, yes bool) error {
 	return nil
 }
 
+// isTerminal reports whether a stream of the program is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // confirm asks on the terminal. Without one, and without --yes, the answer is an error.
 func (a *app) confirm(question string, yes bool) (bool, error) {
 	if yes {
 		return true, nil
 	}
-	in, ok := a.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
+	if !isTerminal(a.stdin) {
 		return false, &exitError{exitUsage, errors.New("there is no terminal to ask on; say --yes")}
 	}
 	fmt.Fprint(a.stdout, question+" [y/N] ")

@@ -127,6 +127,33 @@ func TestFinishAnswersOnce(t *testing.T) {
 	}
 }
 
+func TestHistoryIsTheLastTurnsInOrder(t *testing.T) {
+	s := fresh(t)
+	for _, n := range []string{"1", "2", "3"} {
+		add(t, s, n+"a", true)
+		add(t, s, n+"b", false)
+		turn := host.TurnID("t" + n)
+		if _, err := s.Begin(t.Context(), main.ID, turn, 100); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), turn, Done, "", []host.Outgoing{reply(host.MessageID(n), turn, "default")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := s.History(t.Context(), main.ID, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range h {
+		got = append(got, c.Role+" "+c.Text)
+	}
+	want := []string{"user text 2a", "user text 2b", "assistant answer", "user text 3a", "user text 3b", "assistant answer"}
+	if !slices.Equal(got, want) {
+		t.Fatalf("history %q, want %q", got, want)
+	}
+}
+
 func TestFinishIsAllOrNothing(t *testing.T) {
 	s := fresh(t)
 	add(t, s, "a", true)

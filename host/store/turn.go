@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -119,30 +118,18 @@ func (s *Store) Interrupted(ctx context.Context) ([]host.Agent, error) {
 		 (SELECT agent FROM turns WHERE state = 'running')`)
 }
 
-// History is the conversation of the last turns of agent that ended, oldest first.
+// History is the conversation of the last turns of agent that ended, oldest first: what was
+// said in a turn, then what was answered.
 func (s *Store) History(ctx context.Context, agent host.AgentID, turns int) ([]wire.ChatMessage, error) {
-	ids, err := query(ctx, s.db, func(r *sql.Rows) (id string, err error) { return id, r.Scan(&id) },
-		`SELECT id FROM turns WHERE agent = ? AND state = 'done' ORDER BY n DESC LIMIT ?`, agent, turns)
-	if err != nil {
-		return nil, err
-	}
-	slices.Reverse(ids)
-	var out []wire.ChatMessage
-	for _, id := range ids {
-		said, err := query(ctx, s.db, scanChat,
-			`SELECT ?, sender_name, text, time FROM messages WHERE turn = ? ORDER BY seq`, wire.RoleUser, id)
-		if err != nil {
-			return nil, err
-		}
-		answered, err := query(ctx, s.db, scanChat,
-			`SELECT ?, '', text, created FROM outbox WHERE turn = ? AND kind = 'reply' ORDER BY seq`,
-			wire.RoleAssistant, id)
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(out, said...), answered...)
-	}
-	return out, nil
+	return query(ctx, s.db, scanChat, `
+		WITH last AS (SELECT n, id FROM turns WHERE agent = ?1 AND state = 'done' ORDER BY n DESC LIMIT ?2)
+		SELECT role, sender, text, time FROM (
+			SELECT n, 0 AS part, seq, ?3 AS role, sender_name AS sender, text, time
+			FROM last JOIN messages ON messages.turn = last.id
+			UNION ALL
+			SELECT n, 1, seq, ?4, '', text, created
+			FROM last JOIN outbox ON outbox.turn = last.id WHERE kind = 'reply')
+		ORDER BY n, part, seq`, agent, turns, wire.RoleUser, wire.RoleAssistant)
 }
 
 func scanChat(r *sql.Rows) (c wire.ChatMessage, err error) {
