@@ -1,6 +1,4 @@
-// Skill fetch reads a page of the public web as text. It has the capability http,
-// and a reader for HTML of its own (html.go): golang.org/x/net/html would add
-// 0.5 to 0.9 MB and do more than reading takes.
+// Skill fetch reads a page of the public web as text. It has the capability http and no other.
 package main
 
 import (
@@ -10,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/web"
 )
 
 // maxText is how many bytes of text one call returns.
@@ -25,52 +24,19 @@ func init() { sdk.Tool("fetch", fetch) }
 func main() {}
 
 func fetch(_ sdk.Context, in input) (string, error) {
-	url, err := address(in.URL)
+	url, err := web.Address(in.URL)
 	if err != nil {
 		return "", err
 	}
-	r, err := sdk.HTTP(sdk.Request{URL: url, Header: map[string]string{
-		"Accept": "text/html, application/xhtml+xml, text/*;q=0.9, application/json;q=0.9, */*;q=0.5",
-	}})
+	r, err := web.Get(url, "text/html, application/xhtml+xml, text/*;q=0.9, application/json;q=0.9, */*;q=0.5")
 	if err != nil {
-		return "", errors.New("fetching " + url + ": " + err.Error())
-	}
-	if r.URL == "" {
-		r.URL = url
-	}
-	if r.Status < 200 || r.Status > 299 {
-		return "", errors.New(r.URL + " answered with status " + strconv.Itoa(r.Status))
+		return "", err
 	}
 	text, err := read(r)
 	if err != nil {
 		return "", err
 	}
 	return part(text, in.Offset)
-}
-
-// address checks and completes what was given as a URL.
-func address(s string) (string, error) {
-	s = strings.TrimLeft(s, " \t\r\n<\"'`")
-	s = strings.TrimRight(s, " \t\r\n>\"'`.,;!?")
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		scheme, rest = "https", s
-	}
-	scheme = strings.ToLower(scheme)
-	if scheme != "http" && scheme != "https" {
-		return "", errors.New("only http and https addresses can be read")
-	}
-	if rest == "" || strings.ContainsAny(rest, " \t\r\n") || len(s) > maxURL {
-		return "", errors.New(strconv.Quote(shorten(s)) + " is not a web address")
-	}
-	return scheme + "://" + rest, nil
-}
-
-func shorten(s string) string {
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return s
 }
 
 // read makes text of an answer.
@@ -84,19 +50,19 @@ func read(r *sdk.Response) (string, error) {
 	if !isHTML && !isText(kind) {
 		return "", errors.New(r.URL + " is " + kind + " of " + strconv.Itoa(len(r.Body)) + " bytes, which is no text")
 	}
-	body, note := decode(r.Body, charset(params, r.Body, isHTML))
+	body, note := web.Decode(r.Body, web.Charset(params, r.Body, isHTML))
 	if !isHTML {
 		return r.URL + "\n\n" + note + strings.TrimSpace(body), nil
 	}
-	p := readable(body, r.URL)
+	p := web.Readable(body, r.URL)
 	head := r.URL + "\n\n"
-	if p.title != "" {
-		head = "# " + p.title + "\n" + head
+	if p.Title != "" {
+		head = "# " + p.Title + "\n" + head
 	}
-	if p.text == "" {
-		p.text = "(The page has no text. It may need a browser that runs its scripts.)"
+	if p.Text == "" {
+		p.Text = "(The page has no text. It may need a browser that runs its scripts.)"
 	}
-	return head + note + p.text, nil
+	return head + note + p.Text, nil
 }
 
 func isText(kind string) bool {

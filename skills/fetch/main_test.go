@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
@@ -110,37 +109,6 @@ func TestKindsOfAnswers(t *testing.T) {
 	}
 }
 
-func TestAddress(t *testing.T) {
-	for in, want := range map[string]string{
-		"example.com": "https://example.com", " <https://example.com/a?b=c#d>. ": "https://example.com/a?b=c#d",
-		"HTTP://Example.com": "http://Example.com", "example.com:8080/x": "https://example.com:8080/x",
-		"ftp://x": "", "file:///etc/passwd": "", "": "", "https://": "", "what is this": "", "https://" + strings.Repeat("x", 3000): "",
-	} {
-		got, err := address(in)
-		if got != want || (err != nil) != (want == "") {
-			t.Errorf("%.40s: got %q, %v, want %q", in, got, err, want)
-		}
-	}
-}
-
-func TestResolve(t *testing.T) {
-	const base = "https://h.example/a/b/c.html?q=1#f"
-	for ref, want := range map[string]string{
-		"d.html": "https://h.example/a/b/d.html", "../d": "https://h.example/a/d", "../../../../d": "https://h.example/d",
-		"./": "https://h.example/a/b/", "..": "https://h.example/a/", "/x/./y": "https://h.example/x/y", "?z": "https://h.example/a/b/c.html?z",
-		"//o.example/p": "https://o.example/p", "http://o/": "http://o/", "mailto:a@b": "mailto:a@b", "#top": "", "": "",
-		"javascript:alert(1)": "", "data:text/html,x": "", "x y": "", "a?u=http://b/../c": "https://h.example/a/b/a?u=http://b/../c",
-		"a:b": "", "x/y:z": "https://h.example/a/b/x/y:z",
-	} {
-		if got := resolve(base, ref); got != want {
-			t.Errorf("%s: got %q, want %q", ref, got, want)
-		}
-	}
-	if got := resolve("https://h.example", "x"); got != "https://h.example/x" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestLongPagesComeInParts(t *testing.T) {
 	var long strings.Builder
 	for i := range 20_000 {
@@ -185,33 +153,4 @@ func TestFailures(t *testing.T) {
 	if r := h.Call("fetch", input{URL: "https://x/"}); r.Text() != "https://x/ answered with status 404" || !r.IsError {
 		t.Errorf("got %+v", r)
 	}
-}
-
-func TestHostilePagesEnd(t *testing.T) {
-	const n = 1 << 20
-	for _, unit := range []string{
-		"<", "<a", "<a href=", "<!--", "</", "</a>", "<script>", "<ul><li>", "<blockquote>x", "<nav>", "<svg>", "<svg><script>",
-		"<title>", "<pre>\n", "&", "&#", "&#x", "<a href='/x'>y", "<p hidden>", "<td>x", "<main>", "</main>", "<h6>x", "<a/", "<a x=\"",
-		"<br>", "<a href=/>" + "x</a>", "&nbsp", "<a href=\"https://x/" + strings.Repeat("y", 1900) + "\">z</a>", "<wbr6>", "<h>",
-	} {
-		start := time.Now()
-		p := readable(strings.Repeat(unit, n/len(unit)), "https://"+strings.Repeat("b", 1900)+"/")
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("%.20s takes %v", unit, d)
-		}
-		if len(p.text) > 4*n {
-			t.Errorf("%.20s makes %d bytes", unit, len(p.text))
-		}
-	}
-}
-
-func FuzzReadable(f *testing.F) {
-	f.Add(article)
-	f.Add("<a href=x><li><h1>&#x0;&#99999999;</a></ol></pre></blockquote><td><!--><?")
-	f.Fuzz(func(t *testing.T, html string) {
-		p := readable(html, "https://example.com/")
-		if utf8.ValidString(html) && !utf8.ValidString(p.text) {
-			t.Errorf("%q makes %q", html, p.text)
-		}
-	})
 }

@@ -1,7 +1,4 @@
 // Skill time tells the time: one tool, no capability.
-//
-// Zones are a table of their present rules (zones.go, 10 KB) and not package
-// time/tzdata, which would add 450 KB for the history that nobody asks for.
 package main
 
 import (
@@ -9,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/zone"
 )
 
 type input struct {
@@ -34,12 +32,12 @@ func init() {
 
 func main() {}
 
-// tell says what now is in place, or in the user's zone when there is no place.
-func tell(now time.Time, place, zone string) (output, error) {
+// tell says what now is in place, or in the user's own zone when there is no place.
+func tell(now time.Time, place, own string) (output, error) {
 	asked := strings.TrimSpace(place)
-	in, err := location(asked)
+	in, err := zone.Of(asked)
 	if asked == "" {
-		if in = named(fold(zone)); in == nil {
+		if in = zone.Named(own); in == nil {
 			in = time.UTC // the host gave no zone that is known
 		}
 	} else if err != nil {
@@ -49,7 +47,7 @@ func tell(now time.Time, place, zone string) (output, error) {
 	_, seconds := t.Zone()
 	o := output{
 		Time: t.Format(time.RFC3339), Weekday: t.Weekday().String(), Zone: in.String(),
-		Offset: offsetName(seconds), Place: strings.TrimRight(asked, " ?!."),
+		Offset: zone.OffsetName(seconds), Place: strings.TrimRight(asked, " ?!."),
 	}
 	o.text = "It is " + t.Format("15:04 on Monday, 2 January 2006")
 	if o.Place != "" {

@@ -1,4 +1,7 @@
-package main
+// Package zone is time zones for skills: a table of their present rules (zones.go, 10 KB)
+// and not package time/tzdata, which would add 450 KB for the history that nobody asks
+// for. Times of the past are told by the rules of today.
+package zone
 
 import (
 	"errors"
@@ -35,8 +38,8 @@ func fold(s string) string {
 	return string(b)
 }
 
-// location finds the zone of place.
-func location(place string) (*time.Location, error) {
+// Of finds the zone of place: a city, country, abbreviation, zone or offset.
+func Of(place string) (*time.Location, error) {
 	name := fold(strings.TrimRight(place, " ?!.,"))
 	for _, end := range []string{" right now", " now", " today", " please", " at the moment", " currently"} {
 		name = strings.TrimSuffix(name, end)
@@ -47,7 +50,7 @@ func location(place string) (*time.Location, error) {
 	}
 	first, _, _ := strings.Cut(name, ",") // Paris, France
 	for _, n := range []string{name, strings.TrimSpace(first), "the " + name} {
-		if l := named(n); l != nil {
+		if l := Named(n); l != nil {
 			return l, nil
 		}
 	}
@@ -55,8 +58,9 @@ func location(place string) (*time.Location, error) {
 		" is known; try a larger city in the same zone, or an IANA name such as Europe/Berlin")
 }
 
-// named looks a folded name up: as a place, as a zone, as the last part of a zone.
-func named(name string) *time.Location {
+// Named looks a name up: as a place, as a zone, as the last part of a zone.
+func Named(name string) *time.Location {
+	name = fold(name)
 	if name == "" {
 		return nil
 	}
@@ -128,11 +132,11 @@ func offset(s string) *time.Location {
 	if rest[0] == '-' {
 		seconds = -seconds
 	}
-	return time.FixedZone(offsetName(seconds), seconds)
+	return time.FixedZone(OffsetName(seconds), seconds)
 }
 
-// offsetName is "UTC+05:30".
-func offsetName(seconds int) string {
+// OffsetName is "UTC+05:30".
+func OffsetName(seconds int) string {
 	sign := "+"
 	if seconds < 0 {
 		sign, seconds = "-", -seconds

@@ -1,4 +1,4 @@
-package main
+package web
 
 import "strings"
 
@@ -87,9 +87,9 @@ func (r *reader) attribute(t *tag) {
 	}
 	switch name {
 	case "href":
-		t.href = unescape(value)
+		t.href = Unescape(value)
 	case "alt":
-		t.alt = unescape(value)
+		t.alt = Unescape(value)
 	case "hidden":
 		t.hidden = true
 	case "aria-hidden":

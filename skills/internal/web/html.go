@@ -1,14 +1,14 @@
-package main
+package web
 
 import (
 	"strconv"
 	"strings"
 )
 
-// page is what readable finds in HTML.
-type page struct {
-	title string
-	text  string // Markdown
+// Page is what Readable finds in HTML.
+type Page struct {
+	Title string
+	Text  string // Markdown
 }
 
 const (
@@ -17,9 +17,9 @@ const (
 	maxNesting = 10      // of lists and quotations that are indented
 )
 
-// readable makes text of HTML that came from base. Navigation and the like are left
+// Readable makes text of HTML that came from base. Navigation and the like are left
 // out, unless there is hardly anything else; of a page with a main part only that is kept.
-func readable(html, base string) page {
+func Readable(html, base string) Page {
 	r := reader{html: html, base: base, skipChrome: true}
 	r.run()
 	if len(r.out) < fewBytes {
@@ -28,7 +28,7 @@ func readable(html, base string) page {
 			r = all
 		}
 	}
-	return page{title: r.title, text: strings.TrimSpace(string(r.main()))}
+	return Page{Title: r.title, Text: strings.TrimSpace(string(r.main()))}
 }
 
 // reader walks through html once and writes text to out. It keeps no tree: of
@@ -135,8 +135,8 @@ func (r *reader) start(t *tag) {
 	case kind == raw:
 		content := r.raw(t.name)
 		if t.name == "title" && r.title == "" {
-			r.title = strings.Join(strings.Fields(unescape(content)), " ")
-			r.title = shorten(r.title)
+			r.title = strings.Join(strings.Fields(Unescape(content)), " ")
+			r.title = Shorten(r.title)
 		}
 		return
 	case kind == gone && !t.closed, kind == chrome && r.skipChrome, t.hidden && kind != void && r.skipChrome:
@@ -182,7 +182,7 @@ func (r *reader) open(t *tag) {
 		r.link, r.href = linkOpen, t.href
 	case "img":
 		if alt := strings.Join(strings.Fields(t.alt), " "); alt != "" {
-			r.text("[image: " + shorten(alt) + "]")
+			r.text("[image: " + Shorten(alt) + "]")
 		}
 	case "main", "article":
 		p := r.part(name)
@@ -248,7 +248,7 @@ func (r *reader) end(name string) {
 func (r *reader) endLink() {
 	start := r.link
 	r.link = linkNone
-	to := resolve(r.base, r.href)
+	to := Resolve(r.base, r.href)
 	if start < 0 || to == "" || r.pre {
 		return
 	}
@@ -261,7 +261,7 @@ func (r *reader) endLink() {
 
 // text writes character data, white space made single spaces but in pre.
 func (r *reader) text(s string) {
-	s = unescape(s)
+	s = Unescape(s)
 	if r.pre {
 		r.verbatim(s)
 		return

@@ -1,16 +1,13 @@
-package main
+package web
 
 import "strings"
 
-// maxURL bounds addresses, so that a page of links to long ones stays a page.
-const maxURL = 2000
-
-// resolve makes an address on the page base absolute. It is "" for what is no
+// Resolve makes an address on the page base absolute. It is "" for what is no
 // address to go to: a place on the same page, a script, inline data.
-func resolve(base, ref string) string {
+func Resolve(base, ref string) string {
 	ref = strings.TrimSpace(ref)
 	ref, _, _ = strings.Cut(ref, "#")
-	if ref == "" || len(ref) > maxURL || strings.ContainsAny(ref, " \t\r\n<>()") {
+	if ref == "" || len(ref) > MaxURL || strings.ContainsAny(ref, " \t\r\n<>()") {
 		return ""
 	}
 	if i := strings.IndexAny(ref, ":/?"); i > 0 && ref[i] == ':' {
@@ -21,7 +18,7 @@ func resolve(base, ref string) string {
 		return ""
 	}
 	scheme, rest, ok := strings.Cut(base, "://")
-	if !ok || len(base) > maxURL {
+	if !ok || len(base) > MaxURL {
 		return ""
 	}
 	if strings.HasPrefix(ref, "//") {

@@ -1,13 +1,13 @@
-package main
+package web
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// charset finds the name of a body's encoding: the header's, the one an HTML page
+// Charset finds the name of a body's encoding: the header's, the one an HTML page
 // gives itself, or "" when nobody says.
-func charset(params string, body []byte, isHTML bool) string {
+func Charset(params string, body []byte, isHTML bool) string {
 	if c := charsetIn(params); c != "" || !isHTML {
 		return c
 	}
@@ -37,9 +37,9 @@ func charsetIn(s string) string {
 	return c
 }
 
-// decode makes UTF-8 of b. What is neither UTF-8 nor Latin-1 is shown as far as
+// Decode makes UTF-8 of b. What is neither UTF-8 nor Latin-1 is shown as far as
 // it can be read, with a note.
-func decode(b []byte, name string) (text, note string) {
+func Decode(b []byte, name string) (text, note string) {
 	b = []byte(strings.TrimPrefix(string(b), "\ufeff"))
 	switch name {
 	case "utf-8", "utf8", "us-ascii", "ascii":
@@ -56,7 +56,7 @@ func decode(b []byte, name string) (text, note string) {
 		return string(b), ""
 	}
 	return strings.ToValidUTF8(string(b), "\ufffd"),
-		"(The page is written in " + shorten(name) + ", of which only the plain letters can be read.)\n\n"
+		"(The page is written in " + Shorten(name) + ", of which only the plain letters can be read.)\n\n"
 }
 
 // windows1252 is what the bytes 0x80 to 0x9f mean in pages that say Latin-1, as

@@ -1,4 +1,4 @@
-package main
+package web
 
 import (
 	"strconv"
@@ -86,8 +86,8 @@ func isHexDigit(c byte, base int) bool {
 	return c >= '0' && c <= '9' || base == 16 && c|0x20 >= 'a' && c|0x20 <= 'f'
 }
 
-// unescape replaces the character references in s.
-func unescape(s string) string {
+// Unescape replaces the character references in s.
+func Unescape(s string) string {
 	i := strings.IndexByte(s, '&')
 	if i < 0 {
 		return s

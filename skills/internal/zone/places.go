@@ -1,4 +1,4 @@
-package main
+package zone
 
 // places has lines of a zone and the names that it is asked for by, besides those
 // in the zones' own names: cities, countries, abbreviations, in lower case without
