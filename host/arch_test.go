@@ -26,10 +26,13 @@ var arrows = map[string][]string{
 	"sdk/internal/abi":  {"sdk/wire"},
 	"sdk":               {"sdk/internal/abi", "sdk/internal/json", "sdk/wire"},
 	"sdk/sdktest":       {"sdk", "sdk/internal/abi", "sdk/wire"},
-	"skills/*":          {"sdk", "sdk/wire", "skills/internal/web", "skills/internal/zone"},
-
-	"skills/internal/web":  {"sdk"},
-	"skills/internal/zone": {},
+	"skills/*": {
+		"sdk", "sdk/wire", "skills/internal/day", "skills/internal/web", "skills/internal/workfile", "skills/internal/zone",
+	},
+	"skills/internal/day":      {},
+	"skills/internal/web":      {"sdk"},
+	"skills/internal/workfile": {"sdk"},
+	"skills/internal/zone":     {},
 
 	"host":                 {"sdk/wire"},
 	"host/audit":           {"host"},

@@ -1,19 +1,14 @@
 package main
 
 import (
-	"errors"
-	"io"
-	"io/fs"
-	"os"
+	"slices"
 	"strings"
 
-	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
 // maxRead bounds what is read of one file; another program may have put it there.
 const maxRead = 4 * maxText
-
-func dir() string { return sdk.Workspace() + "/notes" }
 
 // note is one file. Files of this skill are called TIME-SLUG-ID.md, others are
 // known by their names.
@@ -28,7 +23,7 @@ func parseName(file string) note {
 	n := note{file: file, id: strings.TrimSuffix(file, ".md")}
 	i := strings.LastIndexByte(n.id, '-')
 	isOurs := len(n.id) > len("20060102-150405-") && n.id[8] == '-' && n.id[15] == '-' && isDigits(n.id[:8])
-	if isOurs && len(n.id)-i-1 == idLength {
+	if isOurs && len(n.id)-i-1 == workfile.IDLength {
 		n.day = n.id[:4] + "-" + n.id[4:6] + "-" + n.id[6:8]
 		n.id = n.id[i+1:]
 	}
@@ -47,31 +42,19 @@ func (n note) line(title string) string {
 }
 
 func (n note) text() (string, error) {
-	f, err := os.Open(dir() + "/" + n.file)
-	if err != nil {
-		return "", plain(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxRead))
-	if err != nil {
-		return "", plain(err)
-	}
-	return strings.TrimSpace(strings.ToValidUTF8(string(b), "\uFFFD")), nil
+	b, err := workfile.Head("notes/"+n.file, maxRead)
+	return strings.TrimSpace(strings.ToValidUTF8(string(b), "\uFFFD")), err
 }
 
 // readDir returns all notes, newest first; those of other programs come last.
 func readDir() ([]note, error) {
-	entries, err := os.ReadDir(dir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	names, err := workfile.List("notes")
 	if err != nil {
-		return nil, plain(err)
+		return nil, err
 	}
 	var ours, others []note
-	for i := len(entries) - 1; i >= 0; i-- {
-		name := entries[i].Name()
-		if !entries[i].Type().IsRegular() || !strings.HasSuffix(name, ".md") || name[0] == '.' {
+	for _, name := range slices.Backward(names) {
+		if !strings.HasSuffix(name, ".md") || name[0] == '.' {
 			continue
 		}
 		if n := parseName(name); n.day != "" {
@@ -90,53 +73,6 @@ func find(all []note, id string) *note {
 		}
 	}
 	return nil
-}
-
-// write puts a file in place in one step, so that a turn cut short leaves no half note.
-func write(name, id, text string) error {
-	if err := os.MkdirAll(dir(), 0o700); err != nil {
-		return plain(err)
-	}
-	temp := dir() + "/.new-" + id // two notes of a turn may be written at once
-	if err := os.WriteFile(temp, []byte(text), 0o600); err != nil {
-		os.Remove(temp)
-		return plain(err)
-	}
-	if err := os.Rename(temp, dir()+"/"+name); err != nil {
-		os.Remove(temp)
-		return plain(err)
-	}
-	return nil
-}
-
-// plain says what went wrong without the path.
-func plain(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	var l *os.LinkError
-	if errors.As(err, &l) {
-		err = l.Err
-	}
-	return errors.New("the notes cannot be used: " + err.Error())
-}
-
-const idLength = 8
-
-// hash is FNV-1a folded to eight hexadecimal digits.
-func hash(s string) string {
-	h := uint64(14695981039346656037)
-	for _, c := range []byte(s) {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
-	h ^= h >> 32
-	b := make([]byte, idLength)
-	for i := range b {
-		b[i] = "0123456789abcdef"[h&15]
-		h >>= 4
-	}
-	return string(b)
 }
 
 // slug keeps at most 40 letters, digits and single hyphens of s: a name that is

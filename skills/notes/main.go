@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
 const (
@@ -52,7 +53,7 @@ func add(c sdk.Context, in addInput) (string, error) {
 	if len(text) > maxText {
 		return "", errors.New("the note is longer than " + strconv.Itoa(maxText) + " bytes")
 	}
-	id := hash(c.Turn + "\x00" + text)
+	id := workfile.Hash(c.Turn + "\x00" + text)
 	all, err := readDir()
 	if err != nil {
 		return "", err
@@ -62,7 +63,7 @@ func add(c sdk.Context, in addInput) (string, error) {
 			return "", errors.New("there are " + strconv.Itoa(len(all)) + " notes, no more can be kept")
 		}
 		name := time.Now().UTC().Format("20060102-150405") + "-" + slug(title(text)) + "-" + id + ".md"
-		if err := write(name, id, text+"\n"); err != nil {
+		if err := workfile.Write("notes/"+name, []byte(text+"\n")); err != nil {
 			return "", err
 		}
 	}

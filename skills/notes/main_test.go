@@ -159,7 +159,7 @@ func TestErrorsNameNoPath(t *testing.T) {
 	}
 	for tool, args := range map[string]any{"add": addInput{"x"}, "list": nil, "read": readInput{"x"}} {
 		r := h.Call(tool, args)
-		if !r.IsError || strings.Contains(r.Text(), sdk.Workspace()) || !strings.HasPrefix(r.Text(), "the notes cannot be used: ") {
+		if !r.IsError || strings.Contains(r.Text(), sdk.Workspace()) || !strings.Contains(r.Text(), " cannot be used: ") {
 			t.Errorf("%s: %+v", tool, r)
 		}
 	}
