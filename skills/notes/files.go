@@ -74,22 +74,3 @@ func find(all []note, id string) *note {
 	}
 	return nil
 }
-
-// slug keeps at most 40 letters, digits and single hyphens of s: a name that is
-// safe on every file system.
-func slug(s string) string {
-	var b []byte
-	for _, c := range []byte(strings.ToLower(s)) {
-		switch {
-		case len(b) == 40:
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-			b = append(b, c)
-		case len(b) > 0 && b[len(b)-1] != '-':
-			b = append(b, '-')
-		}
-	}
-	if s := strings.Trim(string(b), "-"); s != "" {
-		return s
-	}
-	return "note"
-}

@@ -155,3 +155,19 @@ func Hash(s string) string {
 	}
 	return string(b)
 }
+
+// Slug keeps at most n letters, digits and single hyphens of s: a name that is safe on
+// every file system and in every list. It is "" when s has none.
+func Slug(s string, n int) string {
+	var b []byte
+	for _, c := range []byte(strings.ToLower(s)) {
+		switch {
+		case len(b) == n:
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			b = append(b, c)
+		case len(b) > 0 && b[len(b)-1] != '-':
+			b = append(b, '-')
+		}
+	}
+	return strings.Trim(string(b), "-")
+}

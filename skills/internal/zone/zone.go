@@ -84,17 +84,17 @@ func zoneNamed(match func(string) bool) *time.Location {
 		rule, names, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		for z := range strings.SplitSeq(names, " ") {
 			if names != "" && match(z) {
-				return ruled(z, rule)
+				return Ruled(z, rule)
 			}
 		}
 	}
 	return nil
 }
 
-// ruled makes a location of a POSIX rule. Package time reads such rules only at the
+// Ruled makes a location of a POSIX rule, nil when it is none. Package time reads such rules only at the
 // end of a zone file, so it is given the shortest file there is: two headers, each
 // with one type and no transition, and the rule.
-func ruled(name, rule string) *time.Location {
+func Ruled(name, rule string) *time.Location {
 	header := "TZif2" + strings.Repeat("\x00", 15+4*4) + "\x00\x00\x00\x01" + "\x00\x00\x00\x01"
 	block := header + "\x00\x00\x00\x00\x00\x00" + "\x00" // offset 0, no summer time, abbreviation ""
 	l, err := time.LoadLocationFromTZData(name, []byte(block+block+"\n"+rule+"\n"))

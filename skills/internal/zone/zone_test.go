@@ -23,7 +23,7 @@ func TestTableAgreesWithDatabase(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			got := ruled(name, fields[0])
+			got := Ruled(name, fields[0])
 			if name == "Africa/Casablanca" || name == "Africa/El_Aaiun" {
 				continue // Ramadan is not a rule; SKILL.md says so
 			}
