@@ -84,6 +84,9 @@ func (d *date) clock(w string) {
 	w, zone := w[:end], w[end:]
 	w, _, _ = strings.Cut(w, ".")
 	parts := strings.SplitN(w, ":", 4)
+	if len(parts) < 2 {
+		return
+	}
 	h, m := atoi(parts[0]), atoi(parts[1])
 	sec := 0
 	if len(parts) > 2 {
