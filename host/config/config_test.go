@@ -455,7 +455,7 @@ func TestShippedFile(t *testing.T) {
 	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
 		t.Errorf("%q %q", r.Problems, r.Warnings)
 	}
-	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc"}) {
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "todo", "calendar", "pdf"}) {
 		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
 	}
 	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {

@@ -36,7 +36,8 @@ func add(c sdk.Context, in addInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	e.uid = workfile.Hash(strings.Join([]string{c.Turn, e.title, in.Start, in.End, in.Duration, e.rule}, "\x00")) + "@nanoclaw"
+	what := []string{c.Turn, e.title, in.Start, in.End, in.Duration, e.rule}
+	e.uid = workfile.Hash(strings.Join(what, "\x00")) + "@nanoclaw"
 	err = workfile.Update(c.Turn, own, maxOwn, func(old []byte) ([]byte, error) {
 		text := string(old)
 		if strings.Contains(text, "UID:"+e.uid) {
@@ -71,8 +72,8 @@ func (in addInput) event(now time.Time) (*event, error) {
 	case e.title == "":
 		return nil, errors.New("the event has no title")
 	case len(e.title) > maxTitle || len(e.place) > maxTitle || len(e.notes) > maxNotes:
-		return nil, errors.New("the title or location is longer than " + strconv.Itoa(maxTitle) + " bytes, or the notes than " +
-			strconv.Itoa(maxNotes))
+		return nil, errors.New("the title or location is longer than " + strconv.Itoa(maxTitle) +
+			" bytes, or the notes than " + strconv.Itoa(maxNotes))
 	}
 	start, timed, err := day.Parse(in.Start, now)
 	if err != nil {
@@ -134,7 +135,8 @@ func (in addInput) setEnd(e *event, now time.Time) error {
 		}
 		e.end = e.start.AddDate(0, 0, days).Add(d)
 		if !ok || !e.end.After(e.start) || e.allDay && d != 0 {
-			return errors.New("the duration " + strconv.Quote(cut(in.Duration, 40)) + " is none: write it like 90m, 1h30m or P2D for days")
+			return errors.New("the duration " + strconv.Quote(cut(in.Duration, 40)) +
+				" is none: write it like 90m, 1h30m or P2D for days")
 		}
 	case e.allDay:
 		e.end = e.start.AddDate(0, 0, 1)

@@ -56,7 +56,8 @@ func (s *search) add(calendar string, events []event) {
 		}
 	}
 	if odd > 0 {
-		s.notes = append(s.notes, calendar+": "+strconv.Itoa(odd)+" events repeat by rules that are not known and are shown once")
+		s.notes = append(s.notes, calendar+": "+strconv.Itoa(odd)+
+			" events repeat by rules that are not known and are shown once")
 	}
 }
 

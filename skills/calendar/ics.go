@@ -252,7 +252,8 @@ func (r *reader) zone(tzid string) *time.Location {
 	if l == nil {
 		l = r.own
 		if len(r.notes) < 5 {
-			r.notes = append(r.notes, "its time zone "+strconv.Quote(cut(tzid, 60))+" is not known: its times are taken for yours")
+			r.notes = append(r.notes, "its time zone "+strconv.Quote(cut(tzid, 60))+
+				" is not known: its times are taken for yours")
 		}
 	}
 	if len(r.zones) < 500 {

@@ -46,7 +46,8 @@ func parseRule(s string) (*rule, error) {
 		case "COUNT":
 			r.count, ok = number(v, 1, 1_000_000)
 		case "UNTIL":
-			r.until, ok = v, len(v) >= len("20060102") && len(v) <= len("20060102T150405Z") && strings.Trim(v, "0123456789TZ") == ""
+			r.until, ok = v, len(v) >= len("20060102") && len(v) <= len("20060102T150405Z") &&
+				strings.Trim(v, "0123456789TZ") == ""
 		case "WKST":
 			r.weekStart, ok = weekday(v)
 		case "BYMONTH":
@@ -62,7 +63,8 @@ func parseRule(s string) (*rule, error) {
 			ok = false
 		}
 		if !ok {
-			return nil, errors.New("the rule " + strconv.Quote(cut(s, 100)) + " cannot be read at " + strconv.Quote(cut(part, 40)))
+			return nil, errors.New("the rule " + strconv.Quote(cut(s, 100)) + " cannot be read at " +
+				strconv.Quote(cut(part, 40)))
 		}
 	}
 	if r.freq == 0 {

@@ -18,7 +18,8 @@ func parseDate(s string) time.Time {
 		s = s[:10] + " " + s[11:]
 	}
 	var d date
-	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == '(' || r == ')' }) {
+	isBetween := func(r rune) bool { return r == ' ' || r == ',' || r == '(' || r == ')' }
+	for _, word := range strings.FieldsFunc(s, isBetween) {
 		d.word(word)
 	}
 	if d.month == 0 || d.day < 1 || d.day > 31 || d.year == 0 {
@@ -34,10 +35,10 @@ type date struct {
 	offset               time.Duration
 }
 
-const months = "janfebmaraprmayjunjulaugsepoctnovdec"
+const months = " jan feb mar apr may jun jul aug sep oct nov dec"
 
 // zones are those of RFC 822 and a few more, with their hours.
-const zones = " gmt+0 utc+0 z+0 ut+0 wet+0 est-5 edt-4 cst-6 cdt-5 mst-7 mdt-6 pst-8 pdt-7 cet+1 cest+2 bst+1 eet+2 jst+9 "
+const zones = " gmt+0 utc+0 z+0 ut+0 est-5 edt-4 cst-6 cdt-5 mst-7 mdt-6 pst-8 pdt-7 cet+1 cest+2 bst+1 eet+2 jst+9 "
 
 func (d *date) word(w string) {
 	digits := len(w) - len(strings.TrimLeft(w, "0123456789"))
@@ -64,8 +65,8 @@ func (d *date) word(w string) {
 		d.hour += 12
 	case w == "am" && d.hour == 12:
 		d.hour = 0
-	case len(w) >= 3 && d.month == 0 && strings.Index(months, w[:3]) >= 0 && strings.Index(months, w[:3])%3 == 0:
-		d.month = strings.Index(months, w[:3])/3 + 1
+	case len(w) >= 3 && d.month == 0 && strings.Contains(months, " "+w[:3]):
+		d.month = strings.Index(months, " "+w[:3])/4 + 1
 	default:
 		if _, after, ok := strings.Cut(zones, " "+w+"+"); ok {
 			d.offset = time.Duration(atoi(after[:1])) * time.Hour

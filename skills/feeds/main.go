@@ -109,8 +109,10 @@ func add(_ sdk.Context, in addInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := sdk.KVPut("feed/"+s.name, string(b)); err != nil {
-		return "", err
+	for _, kv := range [][2]string{{"seen/" + s.name, ""}, {"feed/" + s.name, string(b)}} {
+		if err := sdk.KVPut(kv[0], kv[1]); err != nil {
+			return "", err
+		}
 	}
 	return "Following " + s.show() + ", which has " + strconv.Itoa(len(f.items)) + " entries now.", nil
 }

@@ -63,7 +63,8 @@ func add(c sdk.Context, in addInput) (string, error) {
 		if len(all) >= maxNotes {
 			return "", errors.New("there are " + strconv.Itoa(len(all)) + " notes, no more can be kept")
 		}
-		name := time.Now().UTC().Format("20060102-150405") + "-" + cmp.Or(workfile.Slug(title(text), 40), "note") + "-" + id + ".md"
+		slug := cmp.Or(workfile.Slug(title(text), 40), "note")
+		name := time.Now().UTC().Format("20060102-150405") + "-" + slug + "-" + id + ".md"
 		if err := workfile.Write("notes/"+name, []byte(text+"\n")); err != nil {
 			return "", err
 		}
