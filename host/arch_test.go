@@ -27,10 +27,10 @@ var arrows = map[string][]string{
 	"sdk":               {"sdk/internal/abi", "sdk/internal/json", "sdk/wire"},
 	"sdk/sdktest":       {"sdk", "sdk/internal/abi", "sdk/wire"},
 	"skills/*": {
-		"sdk", "sdk/wire", "skills/internal/day", "skills/internal/web", "skills/internal/workfile", "skills/internal/zone",
+		"sdk", "sdk/wire", "skills/internal/day", "skills/internal/page", "skills/internal/workfile", "skills/internal/zone",
 	},
 	"skills/internal/day":      {},
-	"skills/internal/web":      {"sdk"},
+	"skills/internal/page":      {"sdk"},
 	"skills/internal/workfile": {"sdk"},
 	"skills/internal/zone":     {},
 

@@ -1,7 +1,7 @@
-// Package web is what skills that read the web share: addresses, one GET, encodings,
+// Package page is what skills that read the web share: addresses, one GET, encodings,
 // and HTML as text. It has no golang.org/x/net/html, which would add 0.5 to 0.9 MB
 // to a module, and it must never do more than GET.
-package web
+package page
 
 import (
 	"errors"
