@@ -57,9 +57,10 @@ var arrows = map[string][]string{
 	// Commands that need no running host use the package that does the job. The source of
 	// sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"host", "host/channel/console", "host/config", "host/container", "host/daemon", "host/skill",
-		"sdk", "sdk/module", "sdk/wire",
+		"cmd/nanoclaw/internal/kit", "host", "host/channel/console", "host/config", "host/container", "host/daemon",
+		"host/skill", "sdk/module", "sdk/wire",
 	},
+	"cmd/nanoclaw/internal/kit": {"host", "host/skill", "sdk", "sdk/module", "sdk/wire"},
 }
 
 // owners says which package alone imports what is dangerous, or foreign enough to be kept

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nanoclaw/nanoclaw/cmd/nanoclaw/internal/kit"
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/daemon"
 	"github.com/nanoclaw/nanoclaw/host/skill"
@@ -68,10 +69,10 @@ func (a *app) skillBuild(ctx context.Context, dir, out string) error {
 		return err
 	}
 	defer done()
-	b := &skillBuild{dir: dir, out: out, admit: admit, stage: func(name string, took time.Duration) {
+	b := &kit.Build{Dir: dir, Out: out, Admit: admit, Stage: func(name string, took time.Duration) {
 		fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
 	}}
-	f, err := b.run(ctx)
+	f, err := b.Run(ctx)
 	if err != nil {
 		return &exitError{exitCode(err), err}
 	}
@@ -89,7 +90,7 @@ func (a *app) buildAdmitter(ctx context.Context) (skill.Admitter, func(), error)
 		return nil, nil, noRunner
 	}
 	fmt.Fprintf(a.stderr, "compiling in a memory-limited child process, not in a container: %v\n", err)
-	return childAdmitter{runner}, func() {}, nil
+	return kit.ChildAdmitter{Runner: runner}, func() {}, nil
 }
 
 func (a *app) skillInspectCmd() *cobra.Command {

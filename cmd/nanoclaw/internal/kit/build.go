@@ -1,19 +1,16 @@
-package main
+package kit
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"go/version"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"time"
 
@@ -21,7 +18,6 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/skill"
 	"github.com/nanoclaw/nanoclaw/sdk"
 	"github.com/nanoclaw/nanoclaw/sdk/module"
-	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 const (
@@ -30,24 +26,24 @@ const (
 	maxOutput  = 16 << 10
 )
 
-// skillBuild makes one .wasm file of one folder.
-type skillBuild struct {
-	dir   string
-	out   string         // "" = <dir>/<name>.wasm
-	admit skill.Admitter // compiles it as admission would
-	stage func(name string, took time.Duration)
+// Build makes one .wasm file of one folder.
+type Build struct {
+	Dir   string
+	Out   string         // "" = <dir>/<name>.wasm
+	Admit skill.Admitter // compiles it as admission would
+	Stage func(name string, took time.Duration)
 	tmp   string
 }
 
-// run builds, embeds the manifest, checks and compiles the result exactly as admission
+// Run builds, embeds the manifest, checks and compiles the result exactly as admission
 // would, and only then puts it in place.
-func (b *skillBuild) run(ctx context.Context) (f *skill.File, err error) {
+func (b *Build) Run(ctx context.Context) (f *skill.File, err error) {
 	m, spec, text, err := b.sources()
 	if err != nil {
 		return nil, err
 	}
-	if b.out == "" {
-		b.out = filepath.Join(b.dir, string(m.Name)+".wasm")
+	if b.Out == "" {
+		b.Out = filepath.Join(b.Dir, string(m.Name)+".wasm")
 	}
 	if b.tmp, err = os.MkdirTemp("", "nanoclaw-build-"); err != nil {
 		return nil, err
@@ -76,31 +72,31 @@ func (b *skillBuild) run(ctx context.Context) (f *skill.File, err error) {
 	if err := os.Mkdir(admitted, 0o700); err != nil {
 		return nil, err
 	}
-	if err := b.timed("compile", func() error { return skill.Admit(ctx, b.admit, packed, admitted) }); err != nil {
+	if err := b.timed("compile", func() error { return skill.Admit(ctx, b.Admit, packed, admitted) }); err != nil {
 		return nil, err
 	}
-	f.Path = b.out
-	return f, skill.WriteAtomic(b.out, f.Bytes, 0o644)
+	f.Path = b.Out
+	return f, skill.WriteAtomic(b.Out, f.Bytes, 0o644)
 }
 
-func (b *skillBuild) timed(name string, f func() error) error {
+func (b *Build) timed(name string, f func() error) error {
 	start := time.Now()
 	err := f()
-	b.stage(name, time.Since(start))
+	b.Stage(name, time.Since(start))
 	return err
 }
 
-func (b *skillBuild) sources() (m host.Manifest, spec skill.BuildSpec, text string, err error) {
-	src, err := os.ReadFile(filepath.Join(b.dir, "skill.toml"))
+func (b *Build) sources() (m host.Manifest, spec skill.BuildSpec, text string, err error) {
+	src, err := os.ReadFile(filepath.Join(b.Dir, "skill.toml"))
 	if errors.Is(err, os.ErrNotExist) {
-		return m, spec, "", fmt.Errorf("%w: %s has no skill.toml", host.ErrInvalid, b.dir)
+		return m, spec, "", fmt.Errorf("%w: %s has no skill.toml", host.ErrInvalid, b.Dir)
 	} else if err != nil {
 		return m, spec, "", err
 	}
 	if m, spec, err = skill.ParseSkillTOML(src); err != nil {
 		return m, spec, "", err
 	}
-	md, err := os.ReadFile(filepath.Join(b.dir, "SKILL.md"))
+	md, err := os.ReadFile(filepath.Join(b.Dir, "SKILL.md"))
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
@@ -126,14 +122,14 @@ func pack(raw, packed string, m host.Manifest, text string) error {
 }
 
 // command runs the folder's own build command, which writes the module to $OUT.
-func (b *skillBuild) command(ctx context.Context, command, out string) error {
+func (b *Build) command(ctx context.Context, command, out string) error {
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	cmd.Dir, cmd.Env = b.dir, append(os.Environ(), "OUT="+out)
+	cmd.Dir, cmd.Env = b.Dir, append(os.Environ(), "OUT="+out)
 	return quiet(cmd, "the build command of skill.toml")
 }
 
 // goBuild compiles Go. Nothing of the user's settings may change the result: same source, same digest.
-func (b *skillBuild) goBuild(ctx context.Context, out string) error {
+func (b *Build) goBuild(ctx context.Context, out string) error {
 	tool, err := findGo(ctx)
 	if err != nil {
 		return err
@@ -147,7 +143,7 @@ func (b *skillBuild) goBuild(ctx context.Context, out string) error {
 		args = append(args, "-overlay", overlay)
 	}
 	cmd := exec.CommandContext(ctx, tool, append(args, ".")...)
-	cmd.Dir, cmd.Env = b.dir, append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOWORK=off",
+	cmd.Dir, cmd.Env = b.Dir, append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOWORK=off",
 		"GOFLAGS=", "GOWASM=", "GOEXPERIMENT=", "GO111MODULE=on", "GOTOOLCHAIN=local")
 	return quiet(cmd, "go build")
 }
@@ -182,8 +178,8 @@ var goLine = regexp.MustCompile(`(?m)^go\s+(\S+)`)
 // overlay gives a folder that does not know the SDK a go.mod that does: the source this
 // program carries. The folder itself is not changed and nothing is downloaded. It
 // answers "" inside this repository and where the go.mod names the SDK.
-func (b *skillBuild) overlay() (string, error) {
-	root, mod, err := findMod(b.dir)
+func (b *Build) overlay() (string, error) {
+	root, mod, err := findMod(b.Dir)
 	if err != nil {
 		return "", err
 	}
@@ -250,41 +246,4 @@ func quiet(cmd *exec.Cmd, what string) error {
 	}
 	text := strings.TrimSpace(string(out[max(0, len(out)-maxOutput):]))
 	return fmt.Errorf("%s: %w\n%s", what, err, text)
-}
-
-// childAdmitter compiles in a memory-limited process of this machine: for building
-// skills where no Docker daemon answers. It is not what guards a host: agent.Admitter is.
-type childAdmitter struct{ runner string }
-
-const (
-	childMemoryKiB = 4 << 20 // of address space, most of which Go only reserves
-	childTimeout   = 2 * time.Minute
-)
-
-// Key is never used: nothing of a build's compilation is kept.
-func (childAdmitter) Key() string { return "child-" + runtime.GOARCH }
-
-// Admit runs the runner's `admit`.
-func (c childAdmitter) Admit(ctx context.Context, wasmPath, outDir string) error {
-	ctx, cancel := context.WithTimeout(ctx, childTimeout)
-	defer cancel()
-	limit := fmt.Sprintf(`ulimit -v %d 2>/dev/null; exec "$0" admit "$1" "$2"`, childMemoryKiB) // macOS has no such limit
-	cmd := exec.CommandContext(ctx, "sh", "-c", limit, c.runner, wasmPath, outDir)
-	cmd.Env = []string{"GOMEMLIMIT=1GiB", "TMPDIR=" + os.TempDir()}
-	cmd.WaitDelay = 5 * time.Second
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var result wire.AdmitResult
-	switch decode := wire.Decode(io.LimitReader(&stdout, maxOutput), maxOutput, &result); {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: refused: compiling took longer than %v", host.ErrDenied, childTimeout)
-	case decode == nil && result.OK && err == nil:
-		return nil
-	case decode == nil && result.Error != "":
-		return fmt.Errorf("%w: %s", host.ErrDenied, result.Error)
-	case strings.Contains(stderr.String(), "out of memory"):
-		return fmt.Errorf("%w: refused: compiling needs too much memory", host.ErrDenied)
-	}
-	return fmt.Errorf("%w: the compiling process failed: %w: %.500s", host.ErrCrashed, err, stderr.String())
 }

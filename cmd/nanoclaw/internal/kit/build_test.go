@@ -1,12 +1,9 @@
-package main
+package kit
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,13 +47,13 @@ func folder(t *testing.T, dir string, files map[string]string) string {
 }
 
 // standIn is a child process in the place of nanoclaw-runner: a shell script.
-func standIn(t *testing.T, script string) childAdmitter {
+func standIn(t *testing.T, script string) ChildAdmitter {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "runner")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return childAdmitter{path}
+	return ChildAdmitter{path}
 }
 
 const copies = `cp "$2" "$3/skill.wasm" && echo '{"ok":true}'`
@@ -66,8 +63,8 @@ func build(t *testing.T, dir, out string) (*skill.File, error) {
 	t.Helper()
 	t.Setenv("GOPROXY", "off")
 	t.Setenv("GOFLAGS", "-mod=mod")
-	b := &skillBuild{dir: dir, out: out, admit: standIn(t, copies), stage: func(string, time.Duration) {}}
-	return b.run(t.Context())
+	b := &Build{Dir: dir, Out: out, Admit: standIn(t, copies), Stage: func(string, time.Duration) {}}
+	return b.Run(t.Context())
 }
 
 func TestBuildNeedsOnlyGo(t *testing.T) {
@@ -127,24 +124,24 @@ func TestBuildFailures(t *testing.T) {
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  string
-		code  int
+		kind  error
 	}{
-		"no skill.toml":   {map[string]string{"main.go": good}, "has no skill.toml", exitUsage},
-		"bad skill.toml":  {map[string]string{"main.go": good, "skill.toml": "nam = 1"}, `did you mean "name"?`, exitUsage},
-		"does not build":  {map[string]string{"main.go": parrot("return 1"), "skill.toml": parrotTOML}, "main.go:5", exitFailure},
-		"command fails":   {map[string]string{"skill.toml": `build = "echo oh no; exit 3"` + parrotTOML}, "oh no", exitFailure},
-		"command is idle": {map[string]string{"skill.toml": `build = "true"` + parrotTOML}, "made no module", exitUsage},
-		"command's text":  {map[string]string{"skill.toml": `build = "echo hi > $OUT"` + parrotTOML}, "not a WebAssembly file", exitDenied},
+		"no skill.toml":   {map[string]string{"main.go": good}, "has no skill.toml", host.ErrInvalid},
+		"bad skill.toml":  {map[string]string{"main.go": good, "skill.toml": "nam = 1"}, `did you mean "name"?`, host.ErrInvalid},
+		"does not build":  {map[string]string{"main.go": parrot("return 1"), "skill.toml": parrotTOML}, "main.go:5", nil},
+		"command fails":   {map[string]string{"skill.toml": `build = "echo oh no; exit 3"` + parrotTOML}, "oh no", nil},
+		"command is idle": {map[string]string{"skill.toml": `build = "true"` + parrotTOML}, "made no module", host.ErrInvalid},
+		"command's text":  {map[string]string{"skill.toml": `build = "echo hi > $OUT"` + parrotTOML}, "not a WebAssembly file", host.ErrDenied},
 		"undeclared": {
 			map[string]string{"main.go": parrot(`_, err := sdk.HTTP(sdk.Request{URL: "https://x"}); return "", err`), "skill.toml": parrotTOML},
-			`"nanoclaw_http_1" without declaring the capability "http"`, exitDenied,
+			`"nanoclaw_http_1" without declaring the capability "http"`, host.ErrDenied,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := folder(t, t.TempDir(), map[string]string{"x.wasm": "what was there"})
 			_, err := build(t, folder(t, t.TempDir(), c.files), filepath.Join(out, "x.wasm"))
-			if err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != c.code {
-				t.Fatalf("%v (exit code %d), want %q (%d)", err, exitCode(err), c.want, c.code)
+			if err == nil || !strings.Contains(err.Error(), c.want) || c.kind != nil && !errors.Is(err, c.kind) {
+				t.Fatalf("%v, want %q and kind %v", err, c.want, c.kind)
 			}
 			if b, err := os.ReadFile(filepath.Join(out, "x.wasm")); err != nil || string(b) != "what was there" {
 				t.Error("a failed build touched its output", err)
@@ -193,90 +190,5 @@ func TestChildAdmitter(t *testing.T) {
 				t.Fatalf("%v, want %v with %q", err, c.want, c.says)
 			}
 		})
-	}
-}
-
-// runSkill runs the command line and answers its exit code, stdout and stderr.
-func runSkill(args ...string) (int, string, string) {
-	var stdout, stderr bytes.Buffer
-	code := run(append([]string{"skill"}, args...), strings.NewReader(""), &stdout, &stderr)
-	return code, stdout.String(), stderr.String()
-}
-
-func TestSkillInspect(t *testing.T) {
-	toml := parrotTOML + `
-[[capabilities]]
-name = "http"
-reason = "to listen"
-hosts = ["api.example.com"]
-methods = ["GET"]
-`
-	src := strings.Replace(parrot(`_, err := os.ReadFile("x"); return "", err`), "import ", "import \"os\"\nimport ", 1)
-	f, err := build(t, folder(t, t.TempDir(), map[string]string{"main.go": src, "skill.toml": toml}), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, stdout, stderr := runSkill("inspect", f.Path)
-	for _, want := range []string{
-		"parrot 1.0.0", string(f.Digest), "parrot_say: Says it",
-		"http: send GET to api.example.com, because: to listen", "imported, unbound", "path_open",
-	} {
-		if code != exitOK || !strings.Contains(stdout, want) {
-			t.Errorf("%d %s%s, want %q", code, stdout, stderr, want)
-		}
-	}
-	code, stdout, stderr = runSkill("inspect", "--json", f.Path)
-	var got inspected
-	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exitOK {
-		t.Fatal(code, stdout, stderr, err)
-	}
-	if got.Name != "parrot" || got.Digest != f.Digest || got.Size != f.Size || got.Kind != "skill" ||
-		len(got.Tools) != 1 || len(got.Capabilities) != 1 ||
-		!slices.Contains(got.Imports, inspectImport{"wasi_snapshot_preview1", "path_open", false}) ||
-		!slices.Contains(got.Imports, inspectImport{"nanoclaw_core_1", "output_write", true}) {
-		t.Errorf("%+v", got)
-	}
-}
-
-func TestSkillCommandExitCodes(t *testing.T) {
-	bad := filepath.Join(folder(t, t.TempDir(), map[string]string{"bad.wasm": "\x00asm\x0d\x00\x01\x00"}), "bad.wasm")
-	for _, c := range []struct {
-		args []string
-		code int
-		want string
-	}{
-		{[]string{"inspect", bad}, exitDenied, "refused: this is a WebAssembly component"},
-		{[]string{"inspect", bad + "2"}, exitUsage, "not found"},
-		{[]string{"inspect"}, exitUsage, "'nanoclaw skill inspect --help'"},
-		{[]string{"inspect", "--yaml", bad}, exitUsage, "unknown flag"},
-		{[]string{"build", "a", "b"}, exitUsage, "'nanoclaw skill build --help'"},
-		{[]string{"bild"}, exitUsage, "bild"},
-	} {
-		code, stdout, stderr := runSkill(c.args...)
-		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" {
-			t.Errorf("%q: exit %d, %q, %q; want %d and %q", c.args, code, stdout, stderr, c.code, c.want)
-		}
-	}
-}
-
-func TestNeedText(t *testing.T) {
-	for want, n := range map[string]host.Need{
-		"fs: read files of the workspace below notes, because: r":               {Name: "fs", Mode: "ro", Path: "notes"},
-		"fs: read and write files of the workspace (optional), because: r":      {Name: "fs", Optional: true},
-		"http: send requests to the public web, because: r":                     {Name: "http", PublicWeb: true},
-		"http: send GET, POST to a.com, because: r":                             {Name: "http", Hosts: []string{"a.com"}, Methods: []string{"GET", "POST"}},
-		"http: send requests to the public web and to a.com, b.com, because: r": {Name: "http", PublicWeb: true, Hosts: []string{"a.com", "b.com"}},
-		"http: send requests to whatever hosts its role allows, because: r":     {Name: "http"},
-		"llm: ask the language model, because: r":                               {Name: "llm"},
-	} {
-		n.Reason = "r"
-		if got := needText(n); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-	for _, c := range host.Capabilities {
-		if strings.Contains(needText(host.Need{Name: c, Reason: "r"}), ": ,") {
-			t.Errorf("%s has no words", c)
-		}
 	}
 }
