@@ -22,10 +22,13 @@ import (
 
 func (a *app) skillCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use: "skill", Short: "Build, inspect, list and call skills",
+		Use: "skill", Short: "Build, inspect, sign, approve, list and call skills",
 		Args: usageArgs(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd())
+	c.AddCommand(
+		a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(), a.skillDiffCmd(), a.skillApproveCmd(),
+		a.skillKeygenCmd(), a.skillSignCmd(), a.skillVerifyCmd(), a.skillTrustCmd(),
+	)
 	return c
 }
 
@@ -250,8 +253,8 @@ func (a *app) skillListCmd() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "list", Short: "List the files of the plugins folder and what became of them", Args: usageArgs(cobra.NoArgs),
-		Long: `List the .wasm files of skills.dir: ready, or refused and why. New files are admitted
-first, which takes some seconds each.`,
+		Long: `List the .wasm files of skills.dir, and its folders with SKILL.md: ready, held until you
+approve, or refused, and why. New files are admitted first, which takes some seconds each.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.skillList(cmd.Context(), asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -259,7 +262,7 @@ first, which takes some seconds each.`,
 }
 
 func (a *app) skillList(ctx context.Context, asJSON bool) error {
-	dir, state, err := a.skillsDir()
+	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
@@ -269,7 +272,8 @@ func (a *app) skillList(ctx context.Context, asJSON bool) error {
 	}
 	defer done()
 	reg := skill.NewRegistry(skill.Config{
-		Dir: dir, State: state, Admit: admit, // no Log: the list says it all
+		Dir: cfg.SkillsDir, State: cfg.StateDir, RequireSigned: cfg.RequireSigned,
+		Admit:    admit, // no Log: the list says it all
 		Progress: func(s string) { fmt.Fprintln(a.stderr, s) },
 	})
 	if err := reg.Refresh(ctx); err != nil {
@@ -280,7 +284,7 @@ func (a *app) skillList(ctx context.Context, asJSON bool) error {
 		return a.printJSON(list)
 	}
 	if len(list) == 0 {
-		fmt.Fprintf(a.stdout, "no .wasm file in %s\n", dir)
+		fmt.Fprintf(a.stdout, "no skill in %s\n", cfg.SkillsDir)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, s := range list {

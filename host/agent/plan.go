@@ -56,7 +56,7 @@ func (m *Manager) plan(j Job, turn bool) (*plan, error) {
 	}
 	for _, name := range names {
 		k := j.Scope.Skills[name]
-		if k == nil {
+		if k == nil || k.Manifest.Kind == host.KindText {
 			continue
 		}
 		if err := m.addSkill(j, p, name, k); err != nil {

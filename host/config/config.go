@@ -23,19 +23,25 @@ const maxFile = 256 << 10
 
 // Config is a checked nanoclaw.toml. Nobody changes it, the maps included.
 type Config struct {
-	Path      string // absolute
-	StateDir  string // absolute; not made here
-	SkillsDir string // absolute
-	Assistant Assistant
-	Model     host.ModelChoice            // [model]
-	Models    map[string]host.ModelChoice // [models.NAME]
-	Providers map[string]Provider
-	Secrets   map[string]host.SecretSource
-	Engine    Engine
-	Network   Network
-	Roles     map[host.RoleName]*host.Role
-	Routes    []host.Route
+	Path          string // absolute
+	StateDir      string // absolute; not made here
+	SkillsDir     string // absolute
+	RequireSigned bool   // skills.require_signed
+	Assistant     Assistant
+	Model         host.ModelChoice            // [model]
+	Models        map[string]host.ModelChoice // [models.NAME]
+	Providers     map[string]Provider
+	Secrets       map[string]host.SecretSource
+	Engine        Engine
+	Network       Network
+	Roles         map[host.RoleName]*host.Role
+	Routes        []host.Route
+
+	flags Overrides
 }
+
+// Reload reads the file again, under the same flags.
+func (c *Config) Reload() (*Config, error) { return Load(c.Path, c.flags) }
 
 // Assistant is who answers.
 type Assistant struct {
@@ -150,7 +156,7 @@ func parse(text, path string, o Overrides) (*Config, error) {
 	for _, p := range b.problems {
 		b.silent[p.path], b.silent[parent(p.path)] = true, true
 	}
-	c := &Config{Path: path}
+	c := &Config{Path: path, flags: o, RequireSigned: f.Skills.RequireSigned}
 	b.build(c, &f)
 	if len(b.problems) > 0 {
 		return nil, &Error{path, b.sentences()}

@@ -41,7 +41,8 @@ type providerTable struct {
 }
 
 type skillsTable struct {
-	Dir string `toml:"dir"`
+	Dir           string `toml:"dir"`
+	RequireSigned bool   `toml:"require_signed"`
 }
 
 type networkTable struct {

@@ -83,8 +83,11 @@ func start(t *testing.T, path string, turn TurnFunc) fixture {
 	ch := newMemory()
 	r := New(Config{
 		Store: st, Channels: []channel.Channel{ch}, Turn: turn, Log: hclog.NewNullLogger(),
-		Help:   func(r host.RoleName) string { return "help for " + string(r) },
-		Routes: []host.Route{{Channel: "memory", Chat: "*", Role: "main"}, {Channel: "memory", Chat: "group", Role: "main", Trigger: "@Andy", Senders: []string{"bob"}}},
+		Help: func(r host.RoleName) string { return "help for " + string(r) },
+	})
+	r.SetRoutes([]host.Route{
+		{Channel: "memory", Chat: "*", Role: "main"},
+		{Channel: "memory", Chat: "group", Role: "main", Trigger: "@Andy", Senders: []string{"bob"}},
 	})
 	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)

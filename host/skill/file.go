@@ -35,6 +35,9 @@ type File struct {
 	Text     string // SKILL.md
 	Imports  []module.Import
 	Unbound  []string // WASI functions it imports and, without fs, gets only as stubs
+
+	Signature []byte // nil = unsigned; see Verify
+	message   []byte // what it signs: the bytes before it
 }
 
 // Read opens and checks one file: everything of admission that needs no compiler.
@@ -97,6 +100,9 @@ func (f *File) check() error {
 	if err := f.sections(info.Sections); err != nil {
 		return err
 	}
+	if f.message, f.Signature, err = signed(f.Bytes, info.Sections); err != nil {
+		return err
+	}
 	if need := int(info.MemoryPages+pagesPerMiB-1) / pagesPerMiB; need > f.Manifest.Limits.MemoryMiB {
 		return refuse("it starts with %d MiB of memory, its manifest says at most %d", need, f.Manifest.Limits.MemoryMiB)
 	}
@@ -121,6 +127,9 @@ func (f *File) sections(all []module.Section) error {
 			var err error
 			if f.Manifest, err = ParseManifest(s.Body); err != nil {
 				return refuse("%w", err)
+			}
+			if f.Manifest.Kind == host.KindText {
+				return refuse("its manifest says kind %q, which is for folders without code", host.KindText)
 			}
 			manifests++
 		case s.Name == SectionText:
@@ -208,7 +217,7 @@ func exports(all []module.Export) error {
 }
 
 // Pack embeds a manifest and the text of SKILL.md before the code, replacing what is
-// there. All other sections stay byte for byte.
+// there. A signature goes, since it fits no longer; all other sections stay byte for byte.
 func Pack(wasm []byte, m host.Manifest, text string) ([]byte, error) {
 	if err := check(&m); err != nil {
 		return nil, err
@@ -222,7 +231,7 @@ func Pack(wasm []byte, m host.Manifest, text string) ([]byte, error) {
 		return nil, refusal{err}
 	}
 	sections = slices.DeleteFunc(sections, func(s module.Section) bool {
-		return s.ID == module.SecCustom && (s.Name == SectionManifest || s.Name == SectionText)
+		return s.ID == module.SecCustom && slices.Contains([]string{SectionManifest, SectionText, SectionSignature}, s.Name)
 	})
 	at := slices.IndexFunc(sections, func(s module.Section) bool { return s.ID == module.SecCode })
 	if at < 0 {

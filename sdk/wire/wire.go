@@ -265,9 +265,17 @@ type Turn struct {
 	Memory     string        `json:"memory,omitempty"`
 	History    []ChatMessage `json:"history,omitempty"`
 	Messages   []ChatMessage `json:"messages"`
-	Tools      []Tool        `json:"tools,omitempty"` // public names
+	Tools      []Tool        `json:"tools,omitempty"`  // public names
+	Skills     []SkillText   `json:"skills,omitempty"` // instructions that come with the role's skills
 	MaxSteps   int           `json:"max_steps,omitempty"`
 	DeadlineMS int           `json:"deadline_ms"` // from now
+}
+
+// SkillText is what a skill's SKILL.md says, for the model to read when it is about that.
+type SkillText struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Text        string `json:"text"`
 }
 
 // Event kinds.
