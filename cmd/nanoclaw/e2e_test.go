@@ -181,8 +181,6 @@ func TestKilledHostLeavesNoContainer(t *testing.T) {
 	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
 		t.Fatalf("chat said %q", got)
 	}
-	// One that was created and not started has no process to see the end of its host; the next
-	// start removes it. So this waits for one that runs.
 	eventually(t, time.Minute, "a spare runs", func() bool { return s.running() > 0 })
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -193,6 +191,29 @@ func TestKilledHostLeavesNoContainer(t *testing.T) {
 	if got := s.chat("/calc 2+2"); !strings.Contains(got, "4") {
 		t.Fatalf("after the restart chat said %q", got)
 	}
+}
+
+// TestHostKilledWhileItStartsAContainer: one that was created and not started has no process
+// that would notice the end of its host.
+func TestHostKilledWhileItStartsAContainer(t *testing.T) {
+	s := newSite(t, "")
+	created := 0
+	for range 3 {
+		c := s.start()
+		chat := s.cmd("chat")
+		chat.Stdin = strings.NewReader("/calc 6*7\n")
+		if err := chat.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, time.Minute, "a container is there", func() bool { return len(s.containers()) > 0 })
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Wait(), chat.Wait()
+		created += len(s.docker("-aq", "--filter", "status=created"))
+		eventually(t, 25*time.Second, "the killed host's containers are gone", func() bool { return len(s.containers()) == 0 })
+	}
+	t.Logf("%d were created and not started when their host was killed", created)
 }
 
 func TestCleanStopRemovesContainers(t *testing.T) {

@@ -62,6 +62,17 @@ turns that begin then; SIGHUP makes it look again.`,
 	}
 }
 
+// sweepCmd is what a host leaves behind for the case that it is killed; see host/daemon/sweep.go.
+func (a *app) sweepCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "sweep INSTALL PROCESS", Hidden: true, Args: usageArgs(cobra.ExactArgs(2)),
+		Short: "Remove the containers of a host process that is gone",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return daemon.Sweep(cmd.Context(), args[0], args[1], a.log)
+		},
+	}
+}
+
 // startHost starts a host in this process. Its first words about missing layers go to stderr.
 func (a *app) startHost(ctx context.Context, cfg *config.Config) (*daemon.Daemon, error) {
 	return daemon.Start(ctx, daemon.Options{

@@ -135,6 +135,8 @@ func (d *Daemon) openEngine(ctx context.Context) (err error) {
 	d.onClose(d.engine.Close)
 	if !d.engine.Isolated() {
 		d.opt.Notice(NoContainers)
+	} else if err := d.leaveNothing(); err != nil {
+		d.log.Warn("a container may stay behind if this host is killed while it starts one", "error", err)
 	}
 	n, err := d.engine.Reap(ctx)
 	if err != nil {
