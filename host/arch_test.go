@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 	"sdk/internal/abi":  {"sdk/wire"},
 	"sdk":               {"sdk/internal/abi", "sdk/internal/json", "sdk/wire"},
 	"sdk/sdktest":       {"sdk", "sdk/internal/abi", "sdk/wire"},
-	"skills/*":          {"sdk", "sdk/wire"},
+	"skills/*":          {"sdk", "sdk/wire", "skills/internal/html", "skills/internal/web"},
 
 	"host":                 {"sdk/wire"},
 	"host/audit":           {"host"},

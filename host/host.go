@@ -143,6 +143,7 @@ type Role struct {
 	AcceptRisk  string
 	Runtime     string // "" = engine.runtime
 	Limits      Limits
+	Settings    map[SkillName]wire.Settings // of its skills, brain included
 }
 
 // HTTPGrant allows requests that match every part of it.

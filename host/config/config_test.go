@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 // clean gives a test an environment in which nothing is configured, and its home.
@@ -227,6 +228,10 @@ func TestRefused(t *testing.T) {
 
 	role := func(s string) string { return "[roles.r]\n" + s }
 	grant := func(s string) string { return role("http = [ { " + s + " } ]") }
+	many := "s0 = ''"
+	for i := range 16 {
+		many += fmt.Sprintf(", s%d = ''", i+1)
+	}
 	mount := func(p string) string { return role(fmt.Sprintf("mounts = [ { path = %q } ]", p)) }
 	for name, tc := range map[string]struct{ text, want string }{
 		"not TOML":           {"a = [", "line 1"},
@@ -325,6 +330,13 @@ func TestRefused(t *testing.T) {
 		"mount etc":          {mount("/etc"), "belongs to the system"},
 		"mount mode":         {role("mounts = [ { path = '~/in/deep', mode = 'w' } ]"), `must be "ro" or "rw"`},
 		"mount twice":        {role("mounts = [ { path = '~/in/deep' }, { path = '~/alias/deep' } ]"), "called \"deep\" already"},
+		"settings of none":   {role("settings = { b = { x = '1' } }"), `line 2: roles.r.settings.b: "b" is not among the role's skills`},
+		"setting no string":  {setting("n = 1"), "roles.r.settings.a.n: must be a string"},
+		"setting no table":   {role("skills = ['a']\nsettings = { a = 'x' }"), "roles.r.settings.a: must be a table"},
+		"setting name":       {setting("PATH = '/'"), "is no name of a setting"},
+		"setting of lines":   {setting(`x = "a\nb"`), "one line of at most 1024 bytes"},
+		"long setting":       {setting("x = '" + strings.Repeat("y", 1025) + "'"), "one line of at most 1024 bytes"},
+		"many settings":      {setting(many), "more than 16 settings"},
 		"mount name":         {role("mounts = [ { path = '~/in/deep', name = 'a/b' } ]"), "/mnt/NAME"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -367,6 +379,20 @@ func TestHostPatterns(t *testing.T) {
 	}
 }
 
+// setting is a role with a skill a that is told something.
+func setting(pair string) string {
+	return "[roles.r]\nskills = ['a']\nsettings = { a = { " + pair + " } }"
+}
+
+func TestSettings(t *testing.T) {
+	clean(t)
+	c := load(t, "[roles.r]\nskills = ['a', 'b']\nsettings = { a = { units = 'metric', where = 'São Paulo' }, assistant = { x_1 = '' } }\n")
+	want := map[host.SkillName]wire.Settings{"a": {"units": "metric", "where": "São Paulo"}, "assistant": {"x_1": ""}}
+	if got := c.Roles["r"].Settings; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestLiteralKeysAreRefusedAndNotRepeated(t *testing.T) {
 	clean(t)
 	for _, text := range []string{
@@ -376,6 +402,8 @@ func TestLiteralKeysAreRefusedAndNotRepeated(t *testing.T) {
 		"[providers.anthropic]\napi_key = 'sk-ant-hunter2",
 		"[secrets]\nx = 'sk-ant-hunter2'",
 		"[secrets.x]\nvalue = 'sk-ant-hunter2'",
+		setting("brave_key = 'hunter2'"), setting("api_token = 'hunter2'"), setting("x = 'sk-ant-hunter2'"),
+		setting("url = 'https://me:hunter2@searx.example'"),
 	} {
 		_, err := parse(text, "/x.toml", Overrides{})
 		if !errors.Is(err, host.ErrInvalid) || strings.Contains(err.Error(), "hunter2") {

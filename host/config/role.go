@@ -55,6 +55,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 		}
 		r.Skills = append(r.Skills, host.SkillName(s))
 	}
+	b.settings(at+".settings", r, t.Settings)
 	for _, d := range t.Delegates {
 		r.Delegates = append(r.Delegates, host.RoleName(d))
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 )
 
-// route finds the route of m: the chat's own, else the channel's "*".
+// route finds the route of m: the chat's own, else the channel's first "*".
 func (r *Router) route(m host.Message) (host.Route, bool) {
 	r.mu.Lock()
 	routes := r.routes
@@ -22,7 +22,7 @@ func (r *Router) route(m host.Message) (host.Route, bool) {
 		if t.Chat == m.Chat {
 			return t, true
 		}
-		if t.Chat == "*" {
+		if t.Chat == "*" && wild == nil {
 			wild = &routes[i]
 		}
 	}

@@ -314,3 +314,21 @@ func waitFor(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+// TestRouteOfAChat: a chat's own route wins, then the first "*"; the daemon adds one of its own last.
+func TestRouteOfAChat(t *testing.T) {
+	r := &Router{routes: []host.Route{
+		{Channel: "c", Chat: "*", Role: "said"},
+		{Channel: "d", Chat: "*", Role: "other"},
+		{Channel: "c", Chat: "own", Role: "own"},
+		{Channel: "c", Chat: "*", Role: "main"},
+	}}
+	for chat, want := range map[host.ChatID]host.RoleName{"own": "own", "any": "said"} {
+		if got, ok := r.route(host.Message{Channel: "c", Chat: chat}); !ok || got.Role != want {
+			t.Errorf("chat %s: role %q, want %q", chat, got.Role, want)
+		}
+	}
+	if _, ok := r.route(host.Message{Channel: "e", Chat: "any"}); ok {
+		t.Error("a channel without routes has one")
+	}
+}

@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -206,6 +208,9 @@ func (l *loaded) newInstance(ctx context.Context) (in *instance, err error) {
 		WithOsyield(runtime.Gosched).WithFSConfig(l.files(in))
 	if in.command {
 		config = config.WithStdout(commandWriter{in})
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.skill.spec.Settings)) {
+		config = config.WithEnv(name, l.skill.spec.Settings[name])
 	}
 	if in.mod, err = l.runtime.InstantiateModule(ctx, l.compiled, config); err != nil {
 		return in, err

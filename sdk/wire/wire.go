@@ -132,6 +132,7 @@ type LoadSkill struct {
 	Granted   []string  `json:"granted"`           // capabilities to link
 	Stubbed   []string  `json:"stubbed,omitempty"` // declared optional, not granted: linked to a stub that answers denied
 	Preopens  []Preopen `json:"preopens,omitempty"`
+	Settings  Settings  `json:"settings,omitempty"`
 	MemoryMiB int       `json:"memory_mib"` // of linear memory per instance
 	TimeoutMS int       `json:"timeout_ms"` // of one tool call; the brain's turn has the turn's deadline instead
 	Fuel      int64     `json:"fuel"`       // ticks of a million units one call may burn; 0 = by deadline only
@@ -143,6 +144,10 @@ type Preopen struct {
 	Path     string `json:"path"`  // as the runner sees it
 	ReadOnly bool   `json:"read_only"`
 }
+
+// Settings are what a role says to one of its skills, by name: all that there is in the
+// skill's environment. They hold no secrets.
+type Settings map[string]string
 
 // Loaded answers Load.
 type Loaded struct {

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/nanoclaw/nanoclaw/skills/internal/html"
 )
 
 // charset finds the name of a body's encoding: the header's, the one an HTML page
@@ -59,12 +61,8 @@ func decode(b []byte, name string) (text, note string) {
 		"(The page is written in " + shorten(name) + ", of which only the plain letters can be read.)\n\n"
 }
 
-// windows1252 is what the bytes 0x80 to 0x9f mean in pages that say Latin-1, as
-// browsers read them.
-const windows1252 = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ"
-
 func latin1(b []byte) string {
-	high := []rune(windows1252)
+	high := []rune(html.Windows1252)
 	out := make([]byte, 0, len(b)+len(b)/8)
 	for _, c := range b {
 		r := rune(c)

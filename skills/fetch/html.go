@@ -3,6 +3,8 @@ package main
 import (
 	"strconv"
 	"strings"
+
+	"github.com/nanoclaw/nanoclaw/skills/internal/html"
 )
 
 // page is what readable finds in HTML.
@@ -17,13 +19,13 @@ const (
 	maxNesting = 10      // of lists and quotations that are indented
 )
 
-// readable makes text of HTML that came from base. Navigation and the like are left
+// readable makes text of source, HTML that came from base. Navigation and the like are left
 // out, unless there is hardly anything else; of a page with a main part only that is kept.
-func readable(html, base string) page {
-	r := reader{html: html, base: base, skipChrome: true}
+func readable(source, base string) page {
+	r := reader{html: source, base: base, skipChrome: true}
 	r.run()
 	if len(r.out) < fewBytes {
-		all := reader{html: html, base: base}
+		all := reader{html: source, base: base}
 		if all.run(); len(all.out) > len(r.out) {
 			r = all
 		}
@@ -135,7 +137,7 @@ func (r *reader) start(t *tag) {
 	case kind == raw:
 		content := r.raw(t.name)
 		if t.name == "title" && r.title == "" {
-			r.title = strings.Join(strings.Fields(unescape(content)), " ")
+			r.title = strings.Join(strings.Fields(html.Unescape(content)), " ")
 			r.title = shorten(r.title)
 		}
 		return
@@ -261,7 +263,7 @@ func (r *reader) endLink() {
 
 // text writes character data, white space made single spaces but in pre.
 func (r *reader) text(s string) {
-	s = unescape(s)
+	s = html.Unescape(s)
 	if r.pre {
 		r.verbatim(s)
 		return

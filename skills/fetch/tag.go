@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/nanoclaw/nanoclaw/skills/internal/html"
+)
 
 // markup reads what begins with the < at r.i.
 func (r *reader) markup() {
@@ -87,9 +91,9 @@ func (r *reader) attribute(t *tag) {
 	}
 	switch name {
 	case "href":
-		t.href = unescape(value)
+		t.href = html.Unescape(value)
 	case "alt":
-		t.alt = unescape(value)
+		t.alt = html.Unescape(value)
 	case "hidden":
 		t.hidden = true
 	case "aria-hidden":

@@ -1,4 +1,4 @@
-package main
+package html
 
 import (
 	"strconv"
@@ -75,7 +75,7 @@ func numeric(s string) (text string, length int) {
 	r := rune(code)
 	switch {
 	case code >= 0x80 && code < 0xa0:
-		r = []rune(windows1252)[code-0x80]
+		r = []rune(Windows1252)[code-0x80]
 	case code == 0 || !utf8.ValidRune(r):
 		r = utf8.RuneError
 	}
@@ -86,8 +86,8 @@ func isHexDigit(c byte, base int) bool {
 	return c >= '0' && c <= '9' || base == 16 && c|0x20 >= 'a' && c|0x20 <= 'f'
 }
 
-// unescape replaces the character references in s.
-func unescape(s string) string {
+// Unescape replaces the character references in s.
+func Unescape(s string) string {
 	i := strings.IndexByte(s, '&')
 	if i < 0 {
 		return s
@@ -106,3 +106,7 @@ func unescape(s string) string {
 	}
 	return b.String() + s
 }
+
+// Windows1252 is what the bytes 0x80 to 0x9f mean in pages that say Latin-1, as
+// browsers read them.
+const Windows1252 = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ"

@@ -1,0 +1,192 @@
+package sdk
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
+)
+
+const (
+	defaultSteps = 16       // model calls of one turn
+	maxResult    = 32 << 10 // bytes of one tool result that the model reads
+)
+
+// Loop is what a skill agent does in most cases: it asks the model, runs the tools that the
+// model wants, shows it their results, and so on until it answers. It takes the capabilities
+// llm and tool. The zero Loop is the general assistant.
+type Loop struct {
+	System string                       // system prompt; "" = System of the turn
+	Tools  []wire.Tool                  // what the model may use; nil = all tools of the turn
+	Steps  int                          // model calls at most; 0 = MaxSteps of the turn, else 16
+	Ran    func(ToolCall, *ToolOutcome) // is told of every call that was made; may be nil
+}
+
+// Run answers one turn. A tool that fails is a result the model reads, not an error.
+func (l Loop) Run(t Turn) (Reply, error) {
+	l.fill(t)
+	req := LLMRequest{System: l.System, Messages: Conversation(t), Tools: l.Tools}
+	if len(req.Messages) == 0 {
+		return Reply{}, errors.New("the turn has no message")
+	}
+	ran := 0
+	for step := 1; ; step++ {
+		answer, err := LLM(req)
+		if err != nil {
+			return Reply{}, errors.New("the model did not answer: " + err.Error())
+		}
+		calls := wanted(answer)
+		switch {
+		case answer.StopReason == wire.StopMaxTokens:
+			return ending(answer, "cut off: the model's answer reached its length limit"), nil
+		case len(calls) == 0:
+			return final(answer, ran), nil
+		case step == l.Steps:
+			return ending(answer, "stopped: "+strconv.Itoa(l.Steps)+" steps were not enough to finish this"), nil
+		}
+		results := l.call(calls)
+		ran += len(calls)
+		if step == l.Steps-1 {
+			results = append(results, Block{
+				Type: wire.BlockText, Text: "That was the last tool call of this turn. Answer now with what you have.",
+			})
+		}
+		req.Messages = append(req.Messages,
+			LLMMessage{Role: wire.RoleAssistant, Content: kept(answer.Content)},
+			LLMMessage{Role: wire.RoleUser, Content: results})
+	}
+}
+
+// fill gives what l does not say the turn's values.
+func (l *Loop) fill(t Turn) {
+	if l.System == "" {
+		l.System = System(t)
+	}
+	if l.Tools == nil {
+		l.Tools = t.Tools
+	}
+	if l.Steps <= 0 {
+		l.Steps = t.MaxSteps
+	}
+	if l.Steps <= 0 {
+		l.Steps = defaultSteps
+	}
+}
+
+// wanted returns the tool calls of a model's answer.
+func wanted(answer *LLMResponse) (calls []Block) {
+	for _, b := range answer.Content {
+		if b.Type == wire.BlockToolUse {
+			calls = append(calls, b)
+		}
+	}
+	return calls
+}
+
+// kept leaves out empty text blocks, which models send and do not take back, and
+// gives every call the arguments object that they ask for.
+func kept(blocks []Block) []Block {
+	out := make([]Block, 0, len(blocks))
+	for _, b := range blocks {
+		if b.Type == wire.BlockText && strings.TrimSpace(b.Text) == "" {
+			continue
+		}
+		if b.Type == wire.BlockToolUse && len(b.Input) == 0 {
+			b.Input = RawMessage("{}")
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// call makes the calls at once and returns their results in the same order. A tool that
+// the model was not offered is not called.
+func (l *Loop) call(blocks []Block) []Block {
+	results := make([]Block, len(blocks))
+	var calls []ToolCall
+	var at []int // where the result of each call goes
+	for i, b := range blocks {
+		results[i] = Block{Type: wire.BlockToolResult, ToolUseID: b.ID}
+		if l.offers(b.Name) {
+			calls, at = append(calls, ToolCall{Name: b.Name, Arguments: b.Input}), append(at, i)
+		} else {
+			results[i].IsError, results[i].Content = true, wire.TextResult("not_found: no tool "+b.Name).Content
+		}
+	}
+	outcomes, err := CallTools(calls)
+	for n, i := range at {
+		r := &results[i]
+		if err != nil {
+			r.IsError, r.Content = true, wire.TextResult("the tool could not be called: "+err.Error()).Content
+			continue
+		}
+		o := &outcomes[n]
+		if l.Ran != nil {
+			l.Ran(calls[n], o)
+		}
+		r.IsError = o.Outcome != wire.OutcomeOK || o.Result.IsError
+		r.Content = content(o)
+	}
+	return results
+}
+
+func (l *Loop) offers(name string) bool {
+	for i := range l.Tools {
+		if l.Tools[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// content is what the model reads of an outcome.
+func content(o *ToolOutcome) []Content {
+	var out []Content
+	for _, c := range o.Result.Content {
+		if c.Type == "text" {
+			c.Text = cut(c.Text)
+		}
+		if c.Type != "text" || c.Text != "" {
+			out = append(out, c)
+		}
+	}
+	switch {
+	case len(out) > 0:
+		return out
+	case o.Message != "":
+		return wire.TextResult(cut(o.Outcome + ": " + o.Message)).Content
+	case len(o.Result.StructuredContent) > 0:
+		return wire.TextResult(cut(string(o.Result.StructuredContent))).Content
+	}
+	return wire.TextResult("(" + o.Outcome + ", no output)").Content
+}
+
+func cut(s string) string {
+	if len(s) <= maxResult {
+		return s
+	}
+	end := maxResult
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "\n[cut: " + strconv.Itoa(len(s)-end) + " bytes more]"
+}
+
+// final is the reply when the model wants no tool any more.
+func final(answer *LLMResponse, ran int) Reply {
+	text := strings.TrimSpace(Text(answer.Content))
+	switch {
+	case text != "":
+		return Reply{Text: text}
+	case ran > 0:
+		return Reply{Text: "Done."}
+	}
+	return Reply{Text: "(The model gave an empty answer.)"}
+}
+
+// ending is the reply of a turn that did not come to its end.
+func ending(answer *LLMResponse, why string) Reply {
+	return Reply{Text: strings.TrimSpace(Text(answer.Content) + "\n\n(" + why + ")")}
+}
