@@ -22,7 +22,13 @@ type Loop struct {
 	Tools  []wire.Tool                  // what the model may use; nil = all tools of the turn
 	Steps  int                          // model calls at most; 0 = MaxSteps of the turn, else 16
 	Ran    func(ToolCall, *ToolOutcome) // is told of every call that was made; may be nil
+
+	texts []wire.SkillText // what readSkill reads
 }
+
+// readSkill is a tool of the loop's own: skills come with more instructions than fit into every
+// request, so the model sees one line of each and reads the rest when it is about that.
+const readSkill = "read_skill"
 
 // Run answers one turn. A tool that fails is a result the model reads, not an error.
 func (l Loop) Run(t Turn) (Reply, error) {
@@ -66,6 +72,7 @@ func (l *Loop) fill(t Turn) {
 	}
 	if l.Tools == nil {
 		l.Tools = t.Tools
+		l.offerTexts(t.Skills)
 	}
 	if l.Steps <= 0 {
 		l.Steps = t.MaxSteps
@@ -73,6 +80,42 @@ func (l *Loop) fill(t Turn) {
 	if l.Steps <= 0 {
 		l.Steps = defaultSteps
 	}
+}
+
+// offerTexts lets the model read what skills say about themselves.
+func (l *Loop) offerTexts(texts []wire.SkillText) {
+	if len(texts) == 0 || l.offers(readSkill) {
+		return
+	}
+	l.texts = texts
+	l.Tools = append(l.Tools[:len(l.Tools):len(l.Tools)], wire.Tool{
+		Name: readSkill, Description: "Returns the instructions of a skill. Read them before you do what the skill is for.",
+		InputSchema: RawMessage(`{"type":"object","required":["name"],"properties":{"name":{"type":"string"}}}`),
+	})
+	l.System += "\n\n# Skills\n\nEach comes with instructions, which " + readSkill + " returns:\n"
+	for _, s := range texts {
+		l.System += "- " + s.Name + ": " + s.Description + "\n"
+	}
+}
+
+// text answers readSkill.
+func (l *Loop) text(b Block) Block {
+	r := Block{Type: wire.BlockToolResult, ToolUseID: b.ID, IsError: true}
+	var in struct {
+		Name string `json:"name"`
+	}
+	if err := Unmarshal(b.Input, &in); err != nil {
+		r.Content = wire.TextResult("invalid: " + err.Error()).Content
+		return r
+	}
+	for _, s := range l.texts {
+		if s.Name == in.Name {
+			r.IsError, r.Content = false, wire.TextResult(cut(s.Text)).Content
+			return r
+		}
+	}
+	r.Content = wire.TextResult("not_found: no skill of that name has instructions").Content
+	return r
 }
 
 // wanted returns the tool calls of a model's answer.
@@ -109,7 +152,9 @@ func (l *Loop) call(blocks []Block) []Block {
 	var at []int // where the result of each call goes
 	for i, b := range blocks {
 		results[i] = Block{Type: wire.BlockToolResult, ToolUseID: b.ID}
-		if l.offers(b.Name) {
+		if b.Name == readSkill && l.texts != nil {
+			results[i] = l.text(b)
+		} else if l.offers(b.Name) {
 			calls, at = append(calls, ToolCall{Name: b.Name, Arguments: b.Input}), append(at, i)
 		} else {
 			results[i].IsError, results[i].Content = true, wire.TextResult("not_found: no tool "+b.Name).Content

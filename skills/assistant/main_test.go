@@ -184,3 +184,36 @@ func TestToolsDenied(t *testing.T) {
 		t.Errorf("result %+v", b)
 	}
 }
+
+// A skill's instructions are one line in the prompt until the model wants to read them.
+func TestInstructionsAreReadWhenWanted(t *testing.T) {
+	turn := hello
+	turn.Skills = []wire.SkillText{{Name: "brand-voice", Description: "How we write", Text: "Short sentences."}}
+	read := func(name string) sdk.LLMResponse {
+		r := use("", "read_skill")
+		r.Content[1].Input = sdk.RawMessage(`{"name":"` + name + `"}`)
+		return r
+	}
+	got, s := play(t, turn, read("brand-voice"), read("brand"), say("Done so."))
+	if got != "Done so." {
+		t.Fatal(got)
+	}
+	first := s.asked[0]
+	if !strings.Contains(first.System, "brand-voice: How we write") || strings.Contains(first.System, "Short sentences") ||
+		first.Tools[len(first.Tools)-1].Name != "read_skill" || len(first.Tools) != len(hello.Tools)+1 {
+		t.Errorf("%+v", first)
+	}
+	for i, want := range []string{"Short sentences.", "not_found"} {
+		last := s.asked[i+1].Messages[len(s.asked[i+1].Messages)-1].Content[0]
+		if last.Content[0].Text != want && !strings.HasPrefix(last.Content[0].Text, want) || last.IsError != (i == 1) {
+			t.Errorf("%+v, want %q", last, want)
+		}
+	}
+}
+
+func TestNoInstructionsNoTool(t *testing.T) {
+	_, s := play(t, hello, say("x"))
+	if strings.Contains(s.asked[0].System, "# Skills") || len(s.asked[0].Tools) != len(hello.Tools) {
+		t.Errorf("%+v", s.asked[0])
+	}
+}
