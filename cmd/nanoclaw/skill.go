@@ -22,11 +22,12 @@ import (
 
 func (a *app) skillCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use: "skill", Short: "Build, inspect, sign, approve, list and call skills",
+		Use: "skill", Short: "Make, build, inspect, sign, approve, list and call skills",
 		Args: usageArgs(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(), a.skillDiffCmd(), a.skillApproveCmd(),
+		a.skillNewCmd(), a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(),
+		a.skillDiffCmd(), a.skillApproveCmd(),
 		a.skillKeygenCmd(), a.skillSignCmd(), a.skillVerifyCmd(), a.skillTrustCmd(),
 	)
 	return c
@@ -43,25 +44,34 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 func (a *app) skillBuildCmd() *cobra.Command {
-	var out string
+	var out, verify string
 	c := &cobra.Command{
-		Use: "build [DIR] [-o FILE]", Short: "Make a .wasm file of a skill's folder", Args: usageArgs(cobra.MaximumNArgs(1)),
-		Long: `Make one .wasm file of a folder that holds skill.toml, a Go program and, if you like,
-SKILL.md. Only the Go toolchain is needed: the SDK's source travels in this program.
-For other languages skill.toml says build = "command", which writes the module to $OUT.
+		Use: "build [DIR] [-o FILE | --check FILE]", Short: "Make a .wasm file of a skill's folder", Args: usageArgs(cobra.MaximumNArgs(1)),
+		Long: `Make one .wasm file of a folder that holds skill.toml, a program and, if you like,
+SKILL.md. What the folder holds says the language: *.go, src/lib.rs (Rust), *.c, or
+assembly/index.ts (AssemblyScript). Only the language's toolchain is needed: the guest
+APIs travel in this program, unless the folder has its own copy in nanoclaw-sdk/. For
+other languages, and for cargo or make, skill.toml says build = "command", which writes
+the module to $OUT.
 
 The file is checked and compiled exactly as it will be when it is dropped into the
 plugins folder: in a container, or without Docker in a memory-limited child process,
-which is said. The same source gives the same digest.`,
+which is said. The same source and toolchain give the same digest, whoever builds it
+and wherever: --check builds without writing and compares with a file (exit code 1 and
+the first section that differs, when it is not the same).`,
 		Example: "  nanoclaw skill build skills/calc -o plugins/calc.wasm",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
 			}
+			if verify != "" {
+				return a.skillVerify(cmd.Context(), dir, verify)
+			}
 			return a.skillBuild(cmd.Context(), dir, out)
 		},
 	}
+	c.Flags().StringVar(&verify, "check", "", "compare with this file instead of writing one")
 	c.Flags().StringVarP(&out, "output", "o", "", "file to write (default DIR/NAME.wasm)")
 	return c
 }
@@ -72,15 +82,24 @@ func (a *app) skillBuild(ctx context.Context, dir, out string) error {
 		return err
 	}
 	defer done()
-	b := &kit.Build{Dir: dir, Out: out, Admit: admit, Stage: func(name string, took time.Duration) {
-		fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
-	}}
-	f, err := b.Run(ctx)
+	f, err := (&kit.Build{Dir: dir, Out: out, Admit: admit, Stage: a.stage}).Run(ctx)
 	if err != nil {
 		return &exitError{exitCode(err), err}
 	}
 	return a.describe(f)
 }
+
+// skillVerify says whether a file is what a folder builds.
+func (a *app) skillVerify(ctx context.Context, dir, file string) error {
+	digest, err := (&kit.Build{Dir: dir, Stage: a.stage}).Verify(ctx, file)
+	if err != nil {
+		return &exitError{exitCode(err), err}
+	}
+	fmt.Fprintf(a.stdout, "%s is what %s builds: %s\n", file, dir, digest)
+	return nil
+}
+
+func (a *app) stage(name string, took time.Duration) { fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name) }
 
 // buildAdmitter prefers the engine that skills will run on and says when it is another.
 func (a *app) buildAdmitter(ctx context.Context) (skill.Admitter, func(), error) {

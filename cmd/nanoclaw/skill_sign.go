@@ -108,7 +108,7 @@ func (a *app) skillVerifyCmd() *cobra.Command {
 		Long: `Say who signed a .wasm file. Exit code 3: nobody did, the signature does not fit, or its
 key is not among those that you trust, or that --key names.`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			err := a.skillVerify(args[0], with)
+			err := a.verifySignature(args[0], with)
 			return coded(err)
 		},
 	}
@@ -117,7 +117,7 @@ key is not among those that you trust, or that --key names.`,
 	return c
 }
 
-func (a *app) skillVerify(path string, with []string) error {
+func (a *app) verifySignature(path string, with []string) error {
 	f, err := skill.Read(path)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"go/version"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/skill"
-	"github.com/nanoclaw/nanoclaw/sdk"
 	"github.com/nanoclaw/nanoclaw/sdk/module"
 )
 
@@ -32,32 +30,52 @@ type Build struct {
 	Out   string         // "" = <dir>/<name>.wasm
 	Admit skill.Admitter // compiles it as admission would
 	Stage func(name string, took time.Duration)
+	name  string
 	tmp   string
 }
 
 // Run builds, embeds the manifest, checks and compiles the result exactly as admission
 // would, and only then puts it in place.
 func (b *Build) Run(ctx context.Context) (f *skill.File, err error) {
-	m, spec, text, err := b.sources()
-	if err != nil {
-		return nil, err
-	}
-	if b.Out == "" {
-		b.Out = filepath.Join(b.Dir, string(m.Name)+".wasm")
-	}
 	if b.tmp, err = os.MkdirTemp("", "nanoclaw-build-"); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.tmp)) }()
-	raw := filepath.Join(b.tmp, "module.wasm")
-	compile := b.goBuild
-	if spec.Command != "" {
-		compile = func(ctx context.Context, out string) error { return b.command(ctx, spec.Command, out) }
-	}
-	if err := b.timed("build", func() error { return compile(ctx, raw) }); err != nil {
+	if f, err = b.make(ctx); err != nil {
 		return nil, err
 	}
-	packed := filepath.Join(b.tmp, string(m.Name)+".wasm")
+	admitted := filepath.Join(b.tmp, "admitted")
+	if err := os.Mkdir(admitted, 0o700); err != nil {
+		return nil, err
+	}
+	if err := b.timed("compile", func() error { return skill.Admit(ctx, b.Admit, f.Path, admitted) }); err != nil {
+		return nil, err
+	}
+	if f.Path = b.Out; b.Out == "" {
+		f.Path = filepath.Join(b.Dir, string(f.Manifest.Name)+".wasm")
+	}
+	return f, skill.WriteAtomic(f.Path, f.Bytes, 0o644)
+}
+
+// make builds and checks a file in b.tmp.
+func (b *Build) make(ctx context.Context) (f *skill.File, err error) {
+	m, spec, text, err := b.sources()
+	if err != nil {
+		return nil, err
+	}
+	b.name = string(m.Name)
+	raw, packed := filepath.Join(b.tmp, "module.wasm"), filepath.Join(b.tmp, b.name+".wasm")
+	compile := func() error { return b.command(ctx, spec.Command, raw) }
+	if spec.Command == "" {
+		l, err := langOf(b.Dir)
+		if err != nil {
+			return nil, err
+		}
+		compile = func() error { return l.build(b, ctx, raw) }
+	}
+	if err := b.timed("build", compile); err != nil {
+		return nil, err
+	}
 	err = b.timed("check", func() error {
 		if err := pack(raw, packed, m, text); err != nil {
 			return err
@@ -65,18 +83,7 @@ func (b *Build) Run(ctx context.Context) (f *skill.File, err error) {
 		f, err = skill.Read(packed)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	admitted := filepath.Join(b.tmp, "admitted")
-	if err := os.Mkdir(admitted, 0o700); err != nil {
-		return nil, err
-	}
-	if err := b.timed("compile", func() error { return skill.Admit(ctx, b.Admit, packed, admitted) }); err != nil {
-		return nil, err
-	}
-	f.Path = b.Out
-	return f, skill.WriteAtomic(b.Out, f.Bytes, 0o644)
+	return f, err
 }
 
 func (b *Build) timed(name string, f func() error) error {
@@ -169,57 +176,54 @@ func findGo(ctx context.Context) (string, error) {
 	return tool, nil
 }
 
-// overlaid is where the go command sees the SDK: a path below the module, so that no
-// temporary name gets into the result.
-const overlaid = ".nanoclaw-sdk"
-
 var goLine = regexp.MustCompile(`(?m)^go\s+(\S+)`)
 
-// overlay gives a folder that does not know the SDK a go.mod that does: the source this
-// program carries. The folder itself is not changed and nothing is downloaded. It
-// answers "" inside this repository and where the go.mod names the SDK.
+// overlay gives a folder that has no copy of the SDK the one that this program carries, and a
+// go.mod that knows it. The folder itself is not changed and nothing is downloaded. It answers
+// "" inside this repository, beside a copy, and where the go.mod names another.
 func (b *Build) overlay() (string, error) {
-	root, mod, err := findMod(b.Dir)
+	root, mod, err := b.findMod()
 	if err != nil {
 		return "", err
 	}
+	own := []byte(goMod(string(mod)))
 	if strings.Contains(string(mod), modulePath) {
-		return "", nil
+		if exists(filepath.Join(root, sdkDir)) || !strings.Contains(string(mod), "=> ./"+sdkDir+"\n") {
+			return "", nil
+		}
+		own = mod
 	}
-	text := string(mod)
-	if g := goLine.FindStringSubmatch(text); g == nil || version.Compare("go"+g[1], "go"+goNeeded) < 0 {
-		text = goLine.ReplaceAllString(text, "") + "\ngo " + goNeeded + "\n"
-	}
-	text += "\nrequire " + modulePath + " v0.0.0\nreplace " + modulePath + " => ./" + overlaid + "\n"
-	files := map[string]string{}
-	put := func(path string, content []byte) error {
-		real := filepath.Join(b.tmp, fmt.Sprintf("overlay%d", len(files)))
-		files[filepath.Join(root, path)] = real
-		return os.WriteFile(real, content, 0o600)
-	}
-	err = errors.Join(put("go.mod", []byte(text)),
-		put(overlaid+"/go.mod", []byte("module "+modulePath+"\n\ngo "+goNeeded+"\n")),
-		fs.WalkDir(sdk.Source, ".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			content, err := sdk.Source.ReadFile(path)
-			return errors.Join(err, put(overlaid+"/sdk/"+path, content))
-		}))
+	files, err := guestAPI("go")
 	if err != nil {
 		return "", err
 	}
-	spec, err := json.Marshal(map[string]any{"Replace": files})
+	at := filepath.Join(b.tmp, "overlay")
+	if err := put(at, files); err != nil {
+		return "", err
+	}
+	replace := map[string]string{filepath.Join(root, "go.mod"): filepath.Join(b.tmp, "go.mod")}
+	for path := range files {
+		replace[filepath.Join(root, sdkDir, path)] = filepath.Join(at, path)
+	}
+	spec, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(b.tmp, "overlay.json")
-	return path, os.WriteFile(path, spec, 0o600)
+	return path, put(b.tmp, map[string][]byte{"go.mod": own, "overlay.json": spec})
 }
 
-// findMod finds the module that dir is in, or makes one up.
-func findMod(dir string) (root string, mod []byte, err error) {
-	dir, err = filepath.Abs(dir)
+// goMod is the text of a go.mod that knows the SDK.
+func goMod(text string) string {
+	if g := goLine.FindStringSubmatch(text); g == nil || version.Compare("go"+g[1], "go"+goNeeded) < 0 {
+		text = goLine.ReplaceAllString(text, "") + "\ngo " + goNeeded + "\n"
+	}
+	return text + "\nrequire " + modulePath + " v0.0.0\n\nreplace " + modulePath + " => ./" + sdkDir + "\n"
+}
+
+// findMod finds the module that the folder is in, or makes one up: that of `skill new`.
+func (b *Build) findMod() (root string, mod []byte, err error) {
+	dir, err := filepath.Abs(b.Dir)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
 	}
@@ -232,7 +236,7 @@ func findMod(dir string) (root string, mod []byte, err error) {
 			return at, mod, nil
 		}
 		if at == filepath.Dir(at) {
-			return dir, []byte("module skill\n"), nil
+			return dir, []byte("module skill/" + b.name + "\n"), nil
 		}
 	}
 }
