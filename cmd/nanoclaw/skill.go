@@ -22,10 +22,10 @@ import (
 
 func (a *app) skillCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use: "skill", Short: "Build, inspect, list and call skills",
+		Use: "skill", Short: "Build, test, inspect, list and call skills",
 		Args: usageArgs(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd())
+	c.AddCommand(a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(), a.skillTestCmd())
 	return c
 }
 

@@ -128,7 +128,7 @@ func (d *Daemon) openEngine(ctx context.Context) (err error) {
 func (d *Daemon) openAgents() {
 	b := newBroker(d.cfg, broker.Config{
 		Audit: d.audit, KV: d.store, Usage: d.store, Notice: d.refused, Log: d.log.Named("broker"),
-	})
+	}, nil)
 	e := d.cfg.Engine
 	d.agents = agent.New(agent.Config{
 		Engine: d.engine.Engine, Image: d.engine.Image, Handler: b.Handler,
