@@ -60,7 +60,9 @@ var arrows = map[string][]string{
 		"cmd/nanoclaw/internal/kit", "host", "host/channel/console", "host/config", "host/container", "host/daemon",
 		"host/skill", "sdk/module", "sdk/wire",
 	},
-	"cmd/nanoclaw/internal/kit": {"host", "host/skill", "sdk", "sdk/module", "sdk/wire"},
+	"cmd/nanoclaw/internal/kit": {
+		"host", "host/agent", "host/broker", "host/daemon", "host/skill", "sdk", "sdk/module", "sdk/wire",
+	},
 }
 
 // owners says which package alone imports what is dangerous, or foreign enough to be kept

@@ -22,12 +22,12 @@ import (
 
 func (a *app) skillCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use: "skill", Short: "Make, build, inspect, sign, approve, list and call skills",
+		Use: "skill", Short: "Make, build, test, inspect, sign, approve, list and call skills",
 		Args: usageArgs(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
 		a.skillNewCmd(), a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(),
-		a.skillDiffCmd(), a.skillApproveCmd(),
+		a.skillTestCmd(), a.skillDiffCmd(), a.skillApproveCmd(),
 		a.skillKeygenCmd(), a.skillSignCmd(), a.skillVerifyCmd(), a.skillTrustCmd(),
 	)
 	return c
@@ -99,7 +99,9 @@ func (a *app) skillVerify(ctx context.Context, dir, file string) error {
 	return nil
 }
 
-func (a *app) stage(name string, took time.Duration) { fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name) }
+func (a *app) stage(name string, took time.Duration) {
+	fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
+}
 
 // buildAdmitter prefers the engine that skills will run on and says when it is another.
 func (a *app) buildAdmitter(ctx context.Context) (skill.Admitter, func(), error) {

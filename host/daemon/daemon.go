@@ -78,7 +78,7 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, broker.Config{
 		Audit: d.audit, KV: d.store, Usage: d.store, Notice: d.refused, Log: d.log.Named("broker"),
-	})})
+	}, nil)})
 	d.router.SetRoutes(routes(cfg))
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 // newBroker puts the host side of capability calls together. Keys are fetched at the
-// moment of use and live no longer than it.
-func newBroker(cfg *config.Config, parts broker.Config) *broker.Broker {
+// moment of use and live no longer than it. change has the last word on parts; nil = none.
+func newBroker(cfg *config.Config, parts broker.Config, change func(*broker.Config)) *broker.Broker {
 	ends := make(map[string]model.Endpoint)
 	for name, p := range cfg.Providers {
 		end := model.Endpoint{BaseURL: p.BaseURL}
@@ -34,5 +34,8 @@ func newBroker(cfg *config.Config, parts broker.Config) *broker.Broker {
 		return secret.Resolve(name, src)
 	}
 	parts.Proxy = cfg.Network.ProxyFunc()
+	if change != nil {
+		change(&parts)
+	}
 	return broker.New(parts)
 }

@@ -28,7 +28,7 @@ const (
 type Build struct {
 	Dir   string
 	Out   string         // "" = <dir>/<name>.wasm
-	Admit skill.Admitter // compiles it as admission would
+	Admit skill.Admitter // compiles it as admission would; nil = that is left to admission
 	Stage func(name string, took time.Duration)
 	name  string
 	tmp   string
@@ -44,12 +44,10 @@ func (b *Build) Run(ctx context.Context) (f *skill.File, err error) {
 	if f, err = b.make(ctx); err != nil {
 		return nil, err
 	}
-	admitted := filepath.Join(b.tmp, "admitted")
-	if err := os.Mkdir(admitted, 0o700); err != nil {
-		return nil, err
-	}
-	if err := b.timed("compile", func() error { return skill.Admit(ctx, b.Admit, f.Path, admitted) }); err != nil {
-		return nil, err
+	if b.Admit != nil {
+		if err := b.timed("compile", func() error { return b.compile(ctx, f.Path) }); err != nil {
+			return nil, err
+		}
 	}
 	if f.Path = b.Out; b.Out == "" {
 		f.Path = filepath.Join(b.Dir, string(f.Manifest.Name)+".wasm")
@@ -84,6 +82,14 @@ func (b *Build) make(ctx context.Context) (f *skill.File, err error) {
 		return err
 	})
 	return f, err
+}
+
+func (b *Build) compile(ctx context.Context, packed string) error {
+	admitted := filepath.Join(b.tmp, "admitted")
+	if err := os.Mkdir(admitted, 0o700); err != nil {
+		return err
+	}
+	return skill.Admit(ctx, b.Admit, packed, admitted)
 }
 
 func (b *Build) timed(name string, f func() error) error {
