@@ -197,7 +197,8 @@ type Manifest struct {
 	ABI          int         `json:"abi"`
 	Name         SkillName   `json:"name"`
 	Version      string      `json:"version"`
-	Kind         string      `json:"kind,omitempty"` // KindSkill (default) or KindAgent
+	Kind         string      `json:"kind,omitempty"`    // KindSkill (default) or KindAgent
+	Adapter      string      `json:"adapter,omitempty"` // wire.Adapter…; "" = written for this ABI
 	Description  string      `json:"description"`
 	License      string      `json:"license,omitempty"`
 	Limits       SkillLimits `json:"limits"`
