@@ -21,10 +21,10 @@ import (
 
 func (a *app) skillCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use: "skill", Short: "Build, inspect, list and call skills",
+		Use: "skill", Short: "Build, adopt, inspect, list and call skills",
 		Args: usageArgs(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd())
+	c.AddCommand(a.skillBuildCmd(), a.skillAdoptCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd())
 	return c
 }
 
@@ -63,15 +63,23 @@ which is said. The same source gives the same digest.`,
 }
 
 func (a *app) skillBuild(ctx context.Context, dir, out string) error {
+	return a.makeSkill(ctx, &skillBuild{dir: dir, out: out}, (*skillBuild).run)
+}
+
+// makeSkill runs a build and describes what it made.
+func (a *app) makeSkill(
+	ctx context.Context, b *skillBuild, run func(*skillBuild, context.Context) (*skill.File, error),
+) error {
 	admit, done, err := a.buildAdmitter(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	b := &skillBuild{dir: dir, out: out, admit: admit, stage: func(name string, took time.Duration) {
+	b.admit = admit
+	b.stage = func(name string, took time.Duration) {
 		fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
-	}}
-	f, err := b.run(ctx)
+	}
+	f, err := run(b, ctx)
 	if err != nil {
 		return &exitError{exitCode(err), err}
 	}

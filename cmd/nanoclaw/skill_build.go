@@ -39,8 +39,7 @@ type skillBuild struct {
 	tmp   string
 }
 
-// run builds, embeds the manifest, checks and compiles the result exactly as admission
-// would, and only then puts it in place.
+// run builds and finishes.
 func (b *skillBuild) run(ctx context.Context) (f *skill.File, err error) {
 	m, spec, text, err := b.sources()
 	if err != nil {
@@ -61,6 +60,12 @@ func (b *skillBuild) run(ctx context.Context) (f *skill.File, err error) {
 	if err := b.timed("build", func() error { return compile(ctx, raw) }); err != nil {
 		return nil, err
 	}
+	return b.finish(ctx, raw, m, text)
+}
+
+// finish makes the skill of a module: packed, checked and compiled as admission would,
+// and only then put in place.
+func (b *skillBuild) finish(ctx context.Context, raw string, m host.Manifest, text string) (f *skill.File, err error) {
 	packed := filepath.Join(b.tmp, string(m.Name)+".wasm")
 	err = b.timed("check", func() error {
 		if err := pack(raw, packed, m, text); err != nil {

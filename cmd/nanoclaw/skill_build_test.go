@@ -135,6 +135,9 @@ func TestBuildFailures(t *testing.T) {
 		"command fails":   {map[string]string{"skill.toml": `build = "echo oh no; exit 3"` + parrotTOML}, "oh no", exitFailure},
 		"command is idle": {map[string]string{"skill.toml": `build = "true"` + parrotTOML}, "made no module", exitUsage},
 		"command's text":  {map[string]string{"skill.toml": `build = "echo hi > $OUT"` + parrotTOML}, "not a WebAssembly file", exitDenied},
+		"a component": {
+			map[string]string{"skill.toml": `build = '''printf '\0asm\015\0\001\0' > $OUT'''` + parrotTOML}, "this is a WebAssembly component", exitDenied,
+		},
 		"undeclared": {
 			map[string]string{"main.go": parrot(`_, err := sdk.HTTP(sdk.Request{URL: "https://x"}); return "", err`), "skill.toml": parrotTOML},
 			`"nanoclaw_http_1" without declaring the capability "http"`, exitDenied,
