@@ -199,7 +199,8 @@ type Manifest struct {
 	ABI          int         `json:"abi"`
 	Name         SkillName   `json:"name"`
 	Version      string      `json:"version"`
-	Kind         string      `json:"kind,omitempty"` // Kind…; KindSkill when not said
+	Kind         string      `json:"kind,omitempty"`    // Kind…; KindSkill when not said
+	Adapter      string      `json:"adapter,omitempty"` // wire.Adapter…; "" = written for this ABI
 	Description  string      `json:"description"`
 	License      string      `json:"license,omitempty"`
 	Limits       SkillLimits `json:"limits"`

@@ -23,13 +23,14 @@ const installLabel = "nanoclaw.install"
 // TestScripts runs testdata/*.txtar: one user story each, with the real programs and real
 // containers. They are the manual of the command line.
 func TestScripts(t *testing.T) {
-	i := installed(t)
+	i, extism := installed(t), extismPlugins(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", i.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("PLUGINS", i.plugins)
+			e.Setenv("EXTISM", extism)
 			e.Setenv("NANOCLAW_STATE", filepath.Join(e.WorkDir, "state"))
 			for _, k := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS"} {
 				if v, err := exec.Command("go", "env", k).Output(); err == nil {
@@ -39,9 +40,28 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "shipped.toml"), []byte(i.config("")), 0o600); err != nil {
 				return err
 			}
+			component := []byte("\x00asm\x0d\x00\x01\x00")
+			if err := os.WriteFile(filepath.Join(e.WorkDir, "component.wasm"), component, 0o600); err != nil {
+				return err
+			}
 			return i.freshState(filepath.Join(e.WorkDir, "state"))
 		},
 	})
+}
+
+// extismPlugins is where the Go module cache has the plugins inside Extism's Go SDK. Its
+// version and sum are those of host/wasm's tests.
+func extismPlugins(t *testing.T) string {
+	t.Helper()
+	const version, sum = "github.com/extism/go-sdk@v1.7.1", "h1:lWJos6uY+tRFdlIHR+SJjwFDApY7OypS/2nMhiVQ9Sw="
+	cmd := exec.Command("go", "mod", "download", "-json", version)
+	cmd.Dir = t.TempDir() // not this module's go.mod
+	out, err := cmd.Output()
+	var got struct{ Dir, Sum, Error string }
+	if jerr := json.Unmarshal(out, &got); jerr != nil || got.Sum != sum {
+		t.Fatalf("go mod download %s: %v, sum %q, %s", version, err, got.Sum, got.Error)
+	}
+	return filepath.Join(got.Dir, "wasm")
 }
 
 // TestNewSkillAnswers is the promise to a skill author: a skill that nobody has seen, with a

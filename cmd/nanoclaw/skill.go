@@ -22,11 +22,11 @@ import (
 
 func (a *app) skillCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use: "skill", Short: "Make, build, test, inspect, sign, approve, list and call skills",
+		Use: "skill", Short: "Make, build, adopt, test, inspect, sign, approve, list and call skills",
 		Args: usageArgs(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		a.skillNewCmd(), a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(),
+		a.skillNewCmd(), a.skillBuildCmd(), a.skillAdoptCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(),
 		a.skillTestCmd(), a.skillDiffCmd(), a.skillApproveCmd(),
 		a.skillKeygenCmd(), a.skillSignCmd(), a.skillVerifyCmd(), a.skillTrustCmd(),
 	)
@@ -77,12 +77,21 @@ the first section that differs, when it is not the same).`,
 }
 
 func (a *app) skillBuild(ctx context.Context, dir, out string) error {
+	run := func(ctx context.Context, b *kit.Build) (*skill.File, error) { return b.Run(ctx) }
+	return a.makeSkill(ctx, &kit.Build{Dir: dir, Out: out}, run)
+}
+
+// makeSkill runs a build and describes what it made.
+func (a *app) makeSkill(
+	ctx context.Context, b *kit.Build, run func(context.Context, *kit.Build) (*skill.File, error),
+) error {
 	admit, done, err := a.buildAdmitter(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	f, err := (&kit.Build{Dir: dir, Out: out, Admit: admit, Stage: a.stage}).Run(ctx)
+	b.Admit, b.Stage = admit, a.stage
+	f, err := run(ctx, b)
 	if err != nil {
 		return &exitError{exitCode(err), err}
 	}

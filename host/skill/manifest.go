@@ -119,7 +119,7 @@ func jsonStrings(v any) any {
 	return v
 }
 
-var manifestKeys = strings.Fields("abi name version kind description license limits capabilities tools build " +
+var manifestKeys = strings.Fields("abi name version kind adapter description license limits capabilities tools build " +
 	"memory_mib timeout_ms reason optional mode path hosts methods public_web " +
 	"title inputSchema outputSchema annotations examples")
 
@@ -164,6 +164,8 @@ func check(m *host.Manifest) error {
 	p.unless(versionText.MatchString(m.Version), "version %.80q: 1 to 64 of letters, digits, '.', '+' and '-'", m.Version)
 	p.unless(slices.Contains([]string{host.KindSkill, host.KindAgent, host.KindText}, m.Kind),
 		"kind %.80q: %q or %q", m.Kind, host.KindSkill, host.KindAgent)
+	p.unless(slices.Contains([]string{"", wire.AdapterCommand, wire.AdapterExtism}, m.Adapter),
+		"adapter %.80q: %q or %q, or nothing", m.Adapter, wire.AdapterCommand, wire.AdapterExtism)
 	p.unless(text(m.Description, 1, maxDescription, "\n"), "description: 1 to %d printable characters", maxDescription)
 	p.unless(text(m.License, 0, maxLicense, ""), "license: at most %d printable characters", maxLicense)
 	p.unless(m.Limits.MemoryMiB > 0 && m.Limits.MemoryMiB <= maxMemoryMiB, "limits.memory_mib: 1 to %d", maxMemoryMiB)

@@ -37,8 +37,8 @@
 // Memories are mappings and not slices (allocator): what a closed instance used goes
 // back to the system at once, and all instances together stay below one bound.
 //
-// Hard links cannot be made by guests. A file that has several names already may be
-// read but not written, since one of its names may lie outside of the workspace.
+// A file that has several names may be read but not written, since one of its names may
+// lie outside of the workspace. So it is with hard links that a guest makes itself.
 //
 // Symlinks may exist and are followed as long as they stay inside (os.Root); new ones
 // must point inside by their text alone.

@@ -10,6 +10,7 @@ import (
 
 	esys "github.com/tetratelabs/wazero/experimental/sys"
 	"github.com/tetratelabs/wazero/sys"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // rootFS is one preopened directory of one instance: an os.Root, which no symlink
 // escapes from, and the agent's quota.
 type rootFS struct {
-	esys.UnimplementedFS // Chmod and Link stay unimplemented
+	esys.UnimplementedFS // Chmod stays unimplemented
 	root                 *os.Root
 	readOnly             bool
 	quota                *quota
@@ -327,13 +328,49 @@ func (f *rootFS) Rename(from, to string) esys.Errno {
 			return esys.EPERM
 		}
 		old, errno := f.stat(target, false)
-		if err := f.root.Rename(name, target); err != nil {
+		if err := f.rename(name, target); err != nil {
 			return errnoOf(err)
 		}
 		if errno == 0 && !os.SameFile(old, info) {
 			f.gone(old)
 		}
 		return 0
+	})
+}
+
+// rename is os.Root's, but for the rule that no directory is replaced: an empty one may be.
+func (f *rootFS) rename(from, to string) error {
+	source, err := f.root.OpenFile(path.Dir(from), os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := f.root.OpenFile(path.Dir(to), os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return unix.Renameat(int(source.Fd()), path.Base(from), int(target.Fd()), path.Base(to))
+}
+
+// Link implements esys.FS. Both names lie inside; from then on the file can be read under
+// either and written under none, see OpenFile.
+func (f *rootFS) Link(from, to string) esys.Errno {
+	source, fromDir, errno := resolve(from)
+	if errno != 0 {
+		return errno
+	}
+	return f.change(to, func(name string, asDir bool) esys.Errno {
+		info, errno := f.stat(source, fromDir)
+		switch {
+		case errno != 0:
+			return errno
+		case asDir:
+			return esys.ENOENT
+		case !info.Mode().IsRegular(): // a symlink's text may lead elsewhere from its new place
+			return esys.EPERM
+		}
+		return f.create(func() error { return f.root.Link(source, name) })
 	})
 }
 

@@ -123,11 +123,18 @@ type Quota struct {
 	Files int64 `json:"files"` // files and directories together
 }
 
+// Adapters: how modules are called that were not written for this ABI.
+const (
+	AdapterCommand = "command" // a plain WASI command: arguments and stdin in, stdout and exit code out
+	AdapterExtism  = "extism"  // an Extism plugin: each tool is an exported function
+)
+
 // LoadSkill is one admitted skill and what it gets in this role.
 type LoadSkill struct {
 	Name      string    `json:"name"`
 	Digest    string    `json:"digest"` // sha256:… of the file as dropped
 	Dir       string    `json:"dir"`    // holds skill.wasm (metered) and cache/, read-only
+	Adapter   string    `json:"adapter,omitempty"`
 	Tools     []Tool    `json:"tools"`
 	Granted   []string  `json:"granted"`           // capabilities to link
 	Stubbed   []string  `json:"stubbed,omitempty"` // declared optional, not granted: linked to a stub that answers denied

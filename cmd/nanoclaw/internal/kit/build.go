@@ -44,15 +44,20 @@ func (b *Build) Run(ctx context.Context) (f *skill.File, err error) {
 	if f, err = b.make(ctx); err != nil {
 		return nil, err
 	}
+	return f, b.finish(ctx, f)
+}
+
+// finish compiles f as admission would and puts it in place.
+func (b *Build) finish(ctx context.Context, f *skill.File) error {
 	if b.Admit != nil {
 		if err := b.timed("compile", func() error { return b.compile(ctx, f.Path) }); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if f.Path = b.Out; b.Out == "" {
 		f.Path = filepath.Join(b.Dir, string(f.Manifest.Name)+".wasm")
 	}
-	return f, skill.WriteAtomic(f.Path, f.Bytes, 0o644)
+	return skill.WriteAtomic(f.Path, f.Bytes, 0o644)
 }
 
 // make builds and checks a file in b.tmp.
@@ -62,7 +67,7 @@ func (b *Build) make(ctx context.Context) (f *skill.File, err error) {
 		return nil, err
 	}
 	b.name = string(m.Name)
-	raw, packed := filepath.Join(b.tmp, "module.wasm"), filepath.Join(b.tmp, b.name+".wasm")
+	raw := filepath.Join(b.tmp, "module.wasm")
 	compile := func() error { return b.command(ctx, spec.Command, raw) }
 	if spec.Command == "" {
 		l, err := langOf(b.Dir)
@@ -74,6 +79,12 @@ func (b *Build) make(ctx context.Context) (f *skill.File, err error) {
 	if err := b.timed("build", compile); err != nil {
 		return nil, err
 	}
+	return b.check(raw, m, text)
+}
+
+// check makes the skill of a module and reads it as admission does.
+func (b *Build) check(raw string, m host.Manifest, text string) (f *skill.File, err error) {
+	packed := filepath.Join(b.tmp, string(m.Name)+".wasm")
 	err = b.timed("check", func() error {
 		if err := pack(raw, packed, m, text); err != nil {
 			return err

@@ -132,6 +132,10 @@ func TestBuildFailures(t *testing.T) {
 		"command fails":   {map[string]string{"skill.toml": `build = "echo oh no; exit 3"` + parrotTOML}, "oh no", nil},
 		"command is idle": {map[string]string{"skill.toml": `build = "true"` + parrotTOML}, "made no module", host.ErrInvalid},
 		"command's text":  {map[string]string{"skill.toml": `build = "echo hi > $OUT"` + parrotTOML}, "not a WebAssembly file", host.ErrDenied},
+		"a component": {
+			map[string]string{"skill.toml": `build = '''printf '\0asm\015\0\001\0' > $OUT'''` + parrotTOML},
+			"this is a WebAssembly component", host.ErrDenied,
+		},
 		"undeclared": {
 			map[string]string{"main.go": parrot(`_, err := sdk.HTTP(sdk.Request{URL: "https://x"}); return "", err`), "skill.toml": parrotTOML},
 			`"nanoclaw_http_1" without declaring the capability "http"`, host.ErrDenied,
