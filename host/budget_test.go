@@ -54,7 +54,10 @@ var budget = []sum{
 		},
 		// Raised from 4,000 by the first whole version: a configuration that reports all problems
 		// at once, with lines and nearest keys, costs 1,440.
-		4200,
+		// Raised from 4,200 by issue 3: a second protocol (host/model/openai.go, 180), one sentence
+		// for each way in which servers fail (failure.go, 160), retries, fallbacks, silence and
+		// tokens that nobody counted (100), providers by name and kind (host/config, 70).
+		4770,
 	},
 	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
 	{"command line", []string{"cmd/nanoclaw"}, 3000},

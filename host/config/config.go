@@ -35,6 +35,8 @@ type Config struct {
 	Network   Network
 	Roles     map[host.RoleName]*host.Role
 	Routes    []host.Route
+
+	order []string // of Providers, as they stand in the file
 }
 
 // Assistant is who answers.
@@ -46,7 +48,8 @@ type Assistant struct {
 // Provider is a place models are asked.
 type Provider struct {
 	Name    string
-	BaseURL string             // "" = the provider's own
+	Kind    string             // "anthropic" or "openai": the protocol
+	BaseURL string             // "" = the kind's own
 	APIKey  *host.SecretSource // nil = none configured
 	Local   bool               // a loopback address
 }
@@ -91,7 +94,7 @@ func DefaultLimits() host.Limits {
 func defaults() file {
 	return file{
 		Assistant: assistantTable{Name: "Andy", Timezone: "Local"},
-		Model:     modelTable{Provider: auto, Name: "claude-sonnet-5-5"},
+		Model:     modelTable{Provider: auto, Name: defaultModel},
 		Skills:    skillsTable{Dir: "plugins"},
 		Engine: engineTable{
 			Runtime: "runc", MaxAgents: 8, MaxDelegates: 8, MaxSpares: 4, SpareIdle: duration(15 * time.Minute),
