@@ -265,9 +265,11 @@ type SecretSource struct {
 
 // ModelChoice is one configured model.
 type ModelChoice struct {
-	Name     string // "" for [model], else the NAME of [models.NAME]
-	Provider string // "anthropic", "openai", "offline" or "auto"
-	Model    string // the provider's model ID
+	Name     string   // "" for [model], else the NAME of [models.NAME]
+	Provider string   // the NAME of a [providers.NAME], "offline" or "auto"
+	Model    string   // the provider's model ID
+	Blind    bool     // takes no images
+	Fallback []string // NAMEs, asked in turn when this one does not answer
 }
 
 // Decision is one audit entry: what was asked of the broker and what it said.

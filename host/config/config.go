@@ -37,6 +37,7 @@ type Config struct {
 	Roles         map[host.RoleName]*host.Role
 	Routes        []host.Route
 
+	order []string // of Providers, as they stand in the file
 	flags Overrides
 }
 
@@ -52,7 +53,8 @@ type Assistant struct {
 // Provider is a place models are asked.
 type Provider struct {
 	Name    string
-	BaseURL string             // "" = the provider's own
+	Kind    string             // "anthropic" or "openai": the protocol
+	BaseURL string             // "" = the kind's own
 	APIKey  *host.SecretSource // nil = none configured
 	Local   bool               // a loopback address
 }
@@ -97,7 +99,7 @@ func DefaultLimits() host.Limits {
 func defaults() file {
 	return file{
 		Assistant: assistantTable{Name: "Andy", Timezone: "Local"},
-		Model:     modelTable{Provider: auto, Name: "claude-sonnet-5-5"},
+		Model:     modelTable{Provider: auto, Name: defaultModel},
 		Skills:    skillsTable{Dir: "plugins"},
 		Engine: engineTable{
 			Runtime: "runc", MaxAgents: 8, MaxDelegates: 8, MaxSpares: 4, SpareIdle: duration(15 * time.Minute),

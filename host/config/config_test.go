@@ -134,7 +134,7 @@ func TestDefaults(t *testing.T) {
 	if c.Engine != want {
 		t.Errorf("engine %+v", c.Engine)
 	}
-	if c.Model != (host.ModelChoice{Provider: "auto", Model: "claude-sonnet-5-5"}) || c.Network.ProxyFunc() != nil {
+	if !reflect.DeepEqual(c.Model, host.ModelChoice{Provider: "auto", Model: "claude-sonnet-5-5"}) || c.Network.ProxyFunc() != nil {
 		t.Errorf("model %+v, network %+v", c.Model, c.Network)
 	}
 	if c.SkillsDir != filepath.Join(filepath.Dir(c.Path), "plugins") || strings.HasPrefix(c.SkillsDir, home+"/plugins") {
@@ -287,7 +287,19 @@ func TestRefused(t *testing.T) {
 		"model name":         {"[model]\nname = ''", "must say its name"},
 		"model provider":     {"[models.x]\nname = 'a'", "must say its provider"},
 		"no key":             {"[model]\nprovider = 'anthropic'", "anthropic needs a key"},
-		"unknown provider":   {"[providers.anthropics]", `nearest known one is "anthropic"`},
+		"no key for openai":  {"[model]\nprovider = 'openai'", "openai needs a key"},
+		"no such provider":   {"[providers.ollama]\nkind='openai'\nbase_url='http://localhost:1'\n[model]\nprovider='olama'", `unknown provider "olama"; the nearest known one is "ollama"`},
+		"no kind":            {"[providers.ollama]\nbase_url='http://localhost:1'", "line 1: providers.ollama: must say its kind"},
+		"unknown kind":       {"[providers.ollama]\nbase_url='http://localhost:1'\nkind='opena'", `unknown kind "opena"; the nearest known one is "openai"`},
+		"no base url":        {"[providers.router]\nkind='openai'\napi_key={env='K'}", "must say its base_url"},
+		"provider name":      {"[providers.'a b']\nkind='openai'\nbase_url='http://localhost:1'", "is no name for this"},
+		"provider auto":      {"[providers.auto]\nkind='openai'\nbase_url='http://localhost:1'", `"auto" is no name for a provider`},
+		"no fallback":        {"[model]\nfallback = ['x']", "line 2: model.fallback: there is no [models.x]"},
+		"fallback twice":     {"[model]\nfallback = ['x', 'x']\n[models.x]\nprovider='offline'", `"x" is there twice`},
+		"fallback of itself": {"[models.x]\nprovider='offline'\nfallback=['x']", "line 3: models.x.fallback: fallbacks go in a circle: x → x"},
+		"fallback circle":    {"[models.x]\nprovider='offline'\nfallback=['y']\n[models.y]\nprovider='offline'\nfallback=['x']", "in a circle: x → y → x"},
+		"fallback not local": {"[providers.anthropic]\napi_key={env='K'}\n[models.x]\nprovider='offline'\nfallback=['y']\n[models.y]\nprovider='anthropic'\nname='n'\n" + role("model = { name = 'x', local_only = true }"), "provider anthropic is not on this machine"},
+		"auto without name":  {"[providers.openai]\nbase_url='http://localhost:1'\n" + role(""), "model: must say its name: a model of provider openai, which answers for role r"},
 		"base url":           {"[providers.openai]\nbase_url = 'ftp://x'", "https or http URL"},
 		"base url password":  {"[providers.openai]\nbase_url = 'https://u:hunter2@x'", "without password"},
 		"key in the clear":   {"[providers.openai]\nbase_url = 'http://x'\napi_key = { env = 'K' }", "in the clear"},

@@ -32,11 +32,14 @@ type assistantTable struct {
 }
 
 type modelTable struct {
-	Provider string `toml:"provider"`
-	Name     string `toml:"name"`
+	Provider string   `toml:"provider"`
+	Name     string   `toml:"name"`
+	Fallback []string `toml:"fallback"`
+	Images   *bool    `toml:"images"`
 }
 
 type providerTable struct {
+	Kind    string  `toml:"kind"`
 	APIKey  *source `toml:"api_key"`
 	BaseURL string  `toml:"base_url"`
 }
