@@ -37,7 +37,7 @@ func turn(t sdk.Turn) (sdk.Reply, error) {
 	for step := 1; ; step++ {
 		answer, err := sdk.LLM(req)
 		if err != nil {
-			return sdk.Reply{}, errors.New("the model did not answer: " + err.Error())
+			return sdk.Reply{}, plain(err)
 		}
 		calls := wanted(answer)
 		switch {
@@ -59,6 +59,14 @@ func turn(t sdk.Turn) (sdk.Reply, error) {
 			sdk.LLMMessage{Role: wire.RoleAssistant, Content: kept(answer.Content)},
 			sdk.LLMMessage{Role: wire.RoleUser, Content: results})
 	}
+}
+
+// plain is err in the words that are for the user, without its kind.
+func plain(err error) error {
+	if e, ok := err.(*sdk.Error); ok && e.Message != "" {
+		return errors.New(e.Message)
+	}
+	return errors.New("the model did not answer: " + err.Error())
 }
 
 // wanted returns the tool calls of a model's answer.
