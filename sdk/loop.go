@@ -41,7 +41,7 @@ func (l Loop) Run(t Turn) (Reply, error) {
 	for step := 1; ; step++ {
 		answer, err := LLM(req)
 		if err != nil {
-			return Reply{}, errors.New("the model did not answer: " + err.Error())
+			return Reply{}, plain(err)
 		}
 		calls := wanted(answer)
 		switch {
@@ -80,6 +80,14 @@ func (l *Loop) fill(t Turn) {
 	if l.Steps <= 0 {
 		l.Steps = defaultSteps
 	}
+}
+
+// plain is err in the words that are for the user, without its kind.
+func plain(err error) error {
+	if e, ok := err.(*Error); ok && e.Message != "" {
+		return errors.New(e.Message)
+	}
+	return errors.New("the model did not answer: " + err.Error())
 }
 
 // offerTexts lets the model read what skills say about themselves.

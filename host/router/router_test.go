@@ -166,7 +166,7 @@ func TestFailedTurnGivesOneSentence(t *testing.T) {
 		return "", fmt.Errorf("agent main: %w: docker does not answer", host.ErrUnavailable)
 	})
 	f.deliver(t, say("a", "1", "one"))
-	if o := f.ch.next(t); o.Kind != host.OutError || !strings.Contains(o.Text, "docker does not answer") {
+	if o := f.ch.next(t); o.Kind != host.OutError || !strings.HasPrefix(o.Text, "I can't answer right now: docker does not answer. ") {
 		t.Fatalf("got %+v", o)
 	}
 }

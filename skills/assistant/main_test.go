@@ -150,7 +150,7 @@ func TestEndings(t *testing.T) {
 		"empty after tools":   {[]sdk.LLMResponse{e, say(" ")}, "Done."},
 		"cut off":             {[]sdk.LLMResponse{cutOff}, "half a sen\n\n(cut off: the model's answer reached its length limit)"},
 		"cut off in a call":   {[]sdk.LLMResponse{cutCall}, "(cut off: the model's answer reached its length limit)"},
-		"model fails midways": {[]sdk.LLMResponse{e}, "error: the model did not answer: unavailable: no more lines"},
+		"model fails midways": {[]sdk.LLMResponse{e}, "error: no more lines"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, s := play(t, hello, c.lines...)
