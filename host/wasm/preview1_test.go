@@ -59,7 +59,7 @@ func TestPreview1(t *testing.T) {
 			t.Errorf("%s: %s", name, ours[name])
 		case excepted && (mount[name] != "ok" || ours[name] == "ok"):
 			t.Errorf("%s is no exception (%s): a mount says %q, ours %q", name, why, mount[name], ours[name])
-		case mount[name] != ours[name]:
+		case mount[name] != "ok":
 			t.Logf("%s: a mount says %q, ours %q", name, mount[name], ours[name])
 		}
 	}

@@ -105,7 +105,7 @@ func (f *rootFS) OpenFile(p string, flag esys.Oflag, perm fs.FileMode) (esys.Fil
 	}
 	switch {
 	case err == nil && info.IsDir():
-		if (write || flag&(esys.O_TRUNC|esys.O_CREAT) != 0) && flag&esys.O_DIRECTORY == 0 {
+		if write || flag&esys.O_TRUNC != 0 || flag&(esys.O_CREAT|esys.O_DIRECTORY) == esys.O_CREAT {
 			return nil, esys.EISDIR
 		}
 		return f.opened(name, os.O_RDONLY, 0, flag)
@@ -254,14 +254,32 @@ func (f *rootFS) Symlink(target, p string) esys.Errno {
 		return esys.EINVAL
 	}
 	return f.change(p, func(name string, asDir bool) esys.Errno {
-		if asDir {
-			return esys.ENOENT
-		}
-		if path.IsAbs(target) || !fs.ValidPath(path.Join(path.Dir(name), target)) {
+		_, errno := f.stat(name, asDir)
+		switch {
+		case asDir && errno == 0:
+			return esys.EEXIST
+		case asDir:
+			return errno
+		case !inside(name, target):
 			return esys.EPERM
 		}
 		return f.create(func() error { return f.root.Symlink(target, name) })
 	})
+}
+
+// inside reports whether a symlink's target lies inside by its text.
+func inside(name, target string) bool {
+	return !path.IsAbs(target) && fs.ValidPath(path.Join(path.Dir(name), target))
+}
+
+// misplaced reports whether info is a symlink at name whose text leads out of the root from
+// the place it is to get.
+func (f *rootFS) misplaced(info os.FileInfo, name, place string) bool {
+	if info.Mode()&fs.ModeSymlink == 0 {
+		return false
+	}
+	target, err := f.root.Readlink(name)
+	return err != nil || !inside(place, target)
 }
 
 // Rmdir implements esys.FS.
@@ -324,7 +342,7 @@ func (f *rootFS) Rename(from, to string) esys.Errno {
 			return errno
 		case (asDir || toDir) && !info.IsDir():
 			return esys.ENOTDIR
-		case target == ".":
+		case target == ".", f.misplaced(info, name, target):
 			return esys.EPERM
 		}
 		old, errno := f.stat(target, false)
@@ -367,7 +385,7 @@ func (f *rootFS) Link(from, to string) esys.Errno {
 			return errno
 		case asDir:
 			return esys.ENOENT
-		case !info.Mode().IsRegular(): // a symlink's text may lead elsewhere from its new place
+		case info.IsDir(), f.misplaced(info, source, name):
 			return esys.EPERM
 		}
 		return f.create(func() error { return f.root.Link(source, name) })

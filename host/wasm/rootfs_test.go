@@ -110,7 +110,9 @@ func TestFiles(t *testing.T) {
 		{fileOp{Op: "append", Path: "/workspace/fifo", Data: "x"}, "!"},
 		{fileOp{Op: "read", Path: "/workspace/linked"}, "two names"},
 		{fileOp{Op: "append", Path: "/workspace/linked", Data: "x"}, "!"},
-		{fileOp{Op: "link", Path: "/workspace/good", To: "/workspace/hard"}, "!"}, // a symlink
+		{fileOp{Op: "link", Path: "/workspace/rel", To: "/workspace/hard"}, "!"}, // a symlink
+		{fileOp{Op: "link", Path: "/workspace/moved/l4", To: "/workspace/hard"}, "!"},
+		{fileOp{Op: "rename", Path: "/workspace/moved/l4", To: "/workspace/l4"}, "!"}, // would point outside from there
 		{fileOp{Op: "link", Path: "/workspace/inside.txt", To: "/workspace/up/hard"}, "!"},
 		{fileOp{Op: "link", Path: "/workspace/up/secret", To: "/workspace/hard"}, "!"},
 		{fileOp{Op: "link", Path: "/workspace/inside.txt", To: "/mnt/docs/hard"}, "!"},

@@ -35,7 +35,7 @@ const (
 // Flags.
 const (
 	creat, directory, excl, trunc         = 1, 2, 4, 8 // oflags
-	appends, dsync, nonblock              = 1, 2, 4    // fdflags
+	appends, nonblock, sync               = 1, 4, 16   // fdflags
 	rightRead, rightSeek, rightWrite      = 2, 4, 64   // rights
 	readOnly, writeOnly, readWrite        = 2 | 4, 64 | 4, 2 | 4 | 64
 	allRights                             = 1<<29 - 1
