@@ -37,8 +37,8 @@ func find(asked string) (place, error) {
 	} else if in, ok := below(p, "/workspace"); ok {
 		p = in
 	} else if strings.HasPrefix(p, "/") {
-		return place{}, errors.New(strconv.Quote(p) + " is neither of the workspace, whose paths begin without a slash, nor of a mount: " +
-			mounts())
+		return place{}, errors.New(strconv.Quote(p) + " is neither of the workspace, whose paths begin without a slash, " +
+			"nor of a mount: " + mounts())
 	}
 	p = path.Clean(p)
 	if p == ".." || strings.HasPrefix(p, "../") || strings.HasPrefix(p, "/") {

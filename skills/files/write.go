@@ -87,11 +87,10 @@ func add(c sdk.Context, in writeInput) (string, error) {
 	if before != "" && !strings.HasSuffix(before, "\n") {
 		text = "\n" + text
 	}
-	if from, ok := strings.CutPrefix(lastWith(lines, call+" "), call+" "); ok {
-		n, err := strconv.Atoi(from)
-		if err == nil && n >= 0 && n <= len(before) && strings.HasPrefix(strings.TrimPrefix(before[n:], "\n"), strings.TrimPrefix(text, "\n")) {
-			return done, nil
-		}
+	n, err := strconv.Atoi(strings.TrimPrefix(lastWith(lines, call+" "), call+" "))
+	if err == nil && n >= 0 && n <= len(before) &&
+		strings.HasPrefix(strings.TrimPrefix(before[n:], "\n"), strings.TrimPrefix(text, "\n")) {
+		return done, nil
 	}
 	kept := strings.SplitAfter(lines, "\n")
 	kept = kept[max(0, len(kept)-maxJournal):]
