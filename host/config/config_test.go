@@ -495,7 +495,7 @@ func TestShippedFile(t *testing.T) {
 	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
 		t.Errorf("%q %q", r.Problems, r.Warnings)
 	}
-	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc"}) {
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files"}) {
 		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
 	}
 	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {
@@ -582,4 +582,37 @@ func FuzzParse(f *testing.F) {
 			c.Examine()
 		}
 	})
+}
+
+// TestReadmesOfSkills: what they say to copy into nanoclaw.toml is valid as it stands.
+func TestReadmesOfSkills(t *testing.T) {
+	home := clean(t)
+	files, err := filepath.Glob("../../skills/*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?s)```toml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			if strings.HasPrefix(m[1], "abi = ") {
+				continue
+			}
+			for _, p := range regexp.MustCompile(`path = "~/([a-z/]+)"`).FindAllStringSubmatch(m[1], -1) {
+				if err := os.MkdirAll(filepath.Join(home, p[1]), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			seen++
+			if _, err := parse(m[1], f, Overrides{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if seen < 4 {
+		t.Errorf("%d examples, want that of each skill that takes a grant", seen)
+	}
 }
