@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +34,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", i.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("PLUGINS", i.plugins)
 			e.Setenv("EXTISM", extism)
+			e.Setenv("SITE", countingSite(e))
 			e.Setenv("NANOCLAW_STATE", filepath.Join(e.WorkDir, "state"))
 			for _, k := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS"} {
 				if v, err := exec.Command("go", "env", k).Output(); err == nil {
@@ -62,6 +66,16 @@ func extismPlugins(t *testing.T) string {
 		t.Fatalf("go mod download %s: %v, sum %q, %s", version, err, got.Sum, got.Error)
 	}
 	return filepath.Join(got.Dir, "wasm")
+}
+
+// countingSite is a web site of one script: every page says how often it was asked for one.
+func countingSite(e *testscript.Env) string {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "This page was asked for %d times.", asked.Add(1))
+	}))
+	e.Defer(s.Close)
+	return s.URL
 }
 
 // TestNewSkillAnswers is the promise to a skill author: a skill that nobody has seen, with a

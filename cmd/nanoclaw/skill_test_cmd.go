@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,42 +16,23 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/daemon"
 )
 
-// testReport is the JSON of `skill test`.
-type testReport struct {
-	Passed int              `json:"passed"`
-	Failed int              `json:"failed"`
-	Cases  []kit.CaseResult `json:"cases"`
-}
-
 func (a *app) skillTestCmd() *cobra.Command {
 	var pattern, file string
 	var record, asJSON bool
 	c := &cobra.Command{
 		Use: "test [DIR]", Short: "Run a skill's test cases in containers", Args: usageArgs(cobra.MaximumNArgs(1)),
 		Long: `Build the skill in DIR and run the cases in DIR/tests/*.toml, each in a container of its own.
-A case is one tool call, its grants and what must come of it; sdk/TESTING.md describes it:
-
-  tool = "add"
-  input = { text = "milk" }
-  grants = ["fs=rw:."]
-  expect_contains = ["Noted: milk"]
-
+A case is one tool call, its grants and what must come of it; sdk/TESTING.md describes it.
 What a skill asks of the web or a model is answered by tests/CASE.http.json and
 tests/CASE.llm.json. With --record it is really asked, and these files are written.
-Exit code: 0 all passed, 1 some failed, 2 usage.`,
+
+Exit code: 0 all passed, 1 some failed, 2 usage, 3 the skill is refused.`,
+		Example: "  nanoclaw skill test skills/notes --run add",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t := &kit.Tests{Dir: append(args, ".")[0], Record: record}
-			cases, err := kit.LoadCases(t.Dir)
-			wanted, bad := regexp.Compile(pattern)
-			if err == nil && bad != nil {
-				err = fmt.Errorf("--run: %w", bad)
-			}
+			cases, err := kit.LoadCases(t.Dir, pattern)
 			if err != nil {
 				return &exitError{exitUsage, err}
-			}
-			cases = slices.DeleteFunc(cases, func(c kit.Case) bool { return !wanted.MatchString(c.ID) })
-			if len(cases) == 0 {
-				return &exitError{exitUsage, fmt.Errorf("%w: a case whose name matches %q", host.ErrNotFound, pattern)}
 			}
 			calls, err := a.openTests(cmd.Context(), t.Dir, file)
 			if err != nil {
@@ -79,31 +58,32 @@ func (a *app) openTests(ctx context.Context, dir, file string) (*daemon.Calls, e
 		return nil, err
 	}
 	cfg.Assistant.Timezone = "UTC" // the same on every machine
-	if file == "" {
-		tmp, err := os.MkdirTemp("", "nanoclaw-test-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(tmp)
-		file = filepath.Join(tmp, "skill.wasm")
-		b := kit.Build{Dir: dir, Out: file, Stage: a.testStage} // compiled when it is admitted
-		if _, err := b.Run(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if !a.verbose {
 		a.log.SetLevel(hclog.Error) // that a call was refused is for its case to judge
 	}
-	return daemon.OpenCalls(ctx, cfg, a.log, file)
+	if file != "" {
+		return daemon.OpenCalls(ctx, cfg, a.log, file)
+	}
+	tmp, err := os.MkdirTemp("", "nanoclaw-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	b := kit.Build{Dir: dir, Out: filepath.Join(tmp, "skill.wasm"), Stage: a.testStage} // admission compiles it
+	if _, err := b.Run(ctx); err != nil {
+		return nil, err
+	}
+	return daemon.OpenCalls(ctx, cfg, a.log, b.Out)
 }
 
 func (a *app) runTests(ctx context.Context, t *kit.Tests, cases []kit.Case, asJSON bool) error {
-	start, report := time.Now(), testReport{Cases: []kit.CaseResult{}}
+	start := time.Now()
+	results, failed := []kit.CaseResult{}, 0
 	t.Run(ctx, cases, func(r kit.CaseResult) {
-		report.Cases = append(report.Cases, r)
+		results = append(results, r)
 		line := fmt.Sprintf("ok    %s  %.2f s", r.Name, r.Seconds)
-		if report.Passed++; !r.OK {
-			report.Passed, report.Failed = report.Passed-1, report.Failed+1
+		if !r.OK {
+			failed++
 			line = fmt.Sprintf("FAIL  %s  %.2f s: %s", r.Name, r.Seconds, strings.ReplaceAll(r.Failure, "\n", "\n      "))
 		}
 		a.testStage(r.Name, time.Duration(r.Seconds*float64(time.Second)))
@@ -111,18 +91,19 @@ func (a *app) runTests(ctx context.Context, t *kit.Tests, cases []kit.Case, asJS
 			fmt.Fprintln(a.stdout, line)
 		}
 	})
-	if asJSON {
-		if err := a.printJSON(report); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.stdout, "%d passed, %d failed in %.1f s\n", report.Passed, report.Failed, time.Since(start).Seconds())
+	passed, took := len(results)-failed, time.Since(start).Seconds()
+	if !asJSON {
+		fmt.Fprintf(a.stdout, "%d passed, %d failed in %.1f s\n", passed, failed, took)
+	} else if err := a.printJSON(map[string]any{
+		"passed": passed, "failed": failed, "seconds": took, "cases": results,
+	}); err != nil {
+		return err
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w after %d of %d cases", host.ErrStopped, len(report.Cases), len(cases))
+		return fmt.Errorf("%w after %d of %d cases", host.ErrStopped, len(results), len(cases))
 	}
-	if report.Failed > 0 {
-		return &exitError{exitFailure, nil}
+	if failed > 0 {
+		return &exitError{code: exitFailure}
 	}
 	return nil
 }

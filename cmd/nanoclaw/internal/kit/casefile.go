@@ -45,8 +45,13 @@ type Case struct {
 	want string // JSON, canonical
 }
 
-// LoadCases reads DIR/tests/*.toml. Everything that is wrong with them is one error.
-func LoadCases(dir string) (cases []Case, err error) {
+// LoadCases reads DIR/tests/*.toml and keeps the cases whose ID matches pattern. Everything
+// that is wrong with the files is one error.
+func LoadCases(dir, pattern string) (cases []Case, err error) {
+	wanted, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --run: %w", host.ErrInvalid, err)
+	}
 	names, err := fs.Glob(os.DirFS(dir), "tests/*.toml")
 	if err == nil && len(names) == 0 {
 		err = fmt.Errorf("%w: test cases in %s; write tests/first.toml, such as\n\n  %s\n  %s\n  %s", host.ErrNotFound, dir,
@@ -57,6 +62,10 @@ func LoadCases(dir string) (cases []Case, err error) {
 		if cases = append(cases, found...); bad != nil {
 			err = errors.Join(err, fmt.Errorf("%w: %s: %w", host.ErrInvalid, name, bad))
 		}
+	}
+	cases = slices.DeleteFunc(cases, func(c Case) bool { return !wanted.MatchString(c.ID) })
+	if err == nil && len(cases) == 0 {
+		err = fmt.Errorf("%w: a case whose name matches %q", host.ErrNotFound, pattern)
 	}
 	return cases, err
 }

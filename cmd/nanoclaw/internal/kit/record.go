@@ -38,7 +38,7 @@ type tape struct {
 }
 
 type exchange struct {
-	Request  json.RawMessage `json:"request"` // compact
+	Request  json.RawMessage `json:"request"`
 	Response json.RawMessage `json:"response"`
 }
 
@@ -50,11 +50,6 @@ func openTape(path string, record bool) (*tape, error) {
 	}
 	if err == nil {
 		err = wire.Unmarshal(b, &t.held)
-	}
-	for i := range t.held {
-		var compact bytes.Buffer
-		err = errors.Join(err, json.Compact(&compact, t.held[i].Request))
-		t.held[i].Request = compact.Bytes()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is no recording: %w; make it anew with --record", path, err)
@@ -70,7 +65,7 @@ func (t *tape) answer(what string, question, to any, live func() error) (err err
 		defer t.mu.Unlock()
 		t.err = cmp.Or(t.err, err)
 	}()
-	asked, err := reviewable(question, "")
+	asked, err := reviewable(question)
 	if err != nil {
 		return err
 	}
@@ -78,7 +73,7 @@ func (t *tape) answer(what string, question, to any, live func() error) (err err
 		if err := live(); err != nil {
 			return fmt.Errorf("%s has no answer that can be recorded: %w", what, err)
 		}
-		said, err := reviewable(to, "")
+		said, err := reviewable(to)
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.held = append(t.held, exchange{asked, said})
@@ -86,7 +81,7 @@ func (t *tape) answer(what string, question, to any, live func() error) (err err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.held, func(e exchange) bool { return bytes.Equal(e.Request, asked) })
+	i := slices.IndexFunc(t.held, func(e exchange) bool { return sameJSON(e.Request, asked) })
 	if i < 0 {
 		return fmt.Errorf("%s has no recorded answer (left): record it with --record", what)
 	}
@@ -96,34 +91,36 @@ func (t *tape) answer(what string, question, to any, live func() error) (err err
 }
 
 // reviewable is JSON without the escapes that make HTML hard to read.
-func reviewable(v any, indent string) ([]byte, error) {
+func reviewable(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", indent)
+	e.SetIndent("", "  ")
 	err := e.Encode(v)
-	return bytes.TrimSpace(b.Bytes()), err
+	return b.Bytes(), err
 }
 
-// end writes what was recorded, if that is whole, and removes a recording of nothing. It
-// says why the case cannot be judged, if so.
+func sameJSON(a, b []byte) bool {
+	x, errX := canonical(a)
+	y, errY := canonical(b)
+	return x == y && errX == nil && errY == nil
+}
+
+// end writes what was recorded, if that is whole, and says why the case cannot be judged, if so.
 func (t *tape) end() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.record || t.err != nil {
 		return t.err
 	}
-	if len(t.held) == 0 {
-		if err := os.Remove(t.path); !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
+	if len(t.held) > 0 {
+		b, err := reviewable(t.held)
+		return errors.Join(err, skill.WriteAtomic(t.path, b, 0o644))
 	}
-	b, err := reviewable(t.held, "  ")
-	if err == nil && len(b) > maxTape {
-		err = fmt.Errorf("%w: more than %d bytes to record", host.ErrLimit, maxTape)
+	if err := os.Remove(t.path); !errors.Is(err, os.ErrNotExist) { // it may be an old one
+		return err
 	}
-	return errors.Join(err, skill.WriteAtomic(t.path, append(b, '\n'), 0o644))
+	return nil
 }
 
 // recorder answers the http and llm calls of one case by its tapes. The broker's checks come
@@ -196,7 +193,7 @@ func ask(by http.RoundTripper, req *http.Request) (a wire.HTTPResponse, err erro
 // and those that only say when and how the answer came.
 var (
 	secretParts = strings.Fields("cookie auth token secret session credential csrf api-key")
-	ofTheMoment = strings.Fields("date age connection keep-alive content-length transfer-encoding")
+	ofTheMoment = strings.Fields("date age server connection keep-alive content-length transfer-encoding")
 )
 
 func kept(header string) bool {

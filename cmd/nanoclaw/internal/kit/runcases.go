@@ -98,7 +98,14 @@ func (t *Tests) call(ctx context.Context, c *Case) (out wire.ToolOutcome, err er
 		return out, fmt.Errorf("files: %w", err)
 	}
 	if out, err = t.Call(ctx, call); err != nil {
-		out = wire.ToolOutcome{Outcome: outcomeOf(err), Message: err.Error()}
+		out = wire.ToolOutcome{Message: err.Error()}
+		for outcome, kind := range map[string]error{
+			wire.OutcomeDenied: host.ErrDenied, wire.OutcomeTimeout: host.ErrTimeout, wire.OutcomeCrashed: host.ErrCrashed,
+		} {
+			if errors.Is(err, kind) {
+				out.Outcome = outcome
+			}
+		}
 	}
 	if out.Outcome == wire.OutcomeToolError && len(out.Denied) > 0 {
 		out.Outcome = wire.OutcomeDenied // as the exit code of `skill call` has it
@@ -113,18 +120,6 @@ func (t *Tests) call(ctx context.Context, c *Case) (out wire.ToolOutcome, err er
 		return out, err
 	}
 	return out, c.judgeFiles(call.Workspace)
-}
-
-// outcomeOf is how a call ended that has no outcome of its own; "" is not the skill's doing.
-func outcomeOf(err error) string {
-	for outcome, kind := range map[string]error{
-		wire.OutcomeDenied: host.ErrDenied, wire.OutcomeTimeout: host.ErrTimeout, wire.OutcomeCrashed: host.ErrCrashed,
-	} {
-		if errors.Is(err, kind) {
-			return outcome
-		}
-	}
-	return ""
 }
 
 // fill makes a workspace. Agents may have another user ID; the directory above keeps others out.
