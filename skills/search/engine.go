@@ -16,8 +16,10 @@ type engine struct {
 	ask           func(input) ([]result, error)
 }
 
+const braveName = "Brave Search"
+
 var (
-	braveEngine = engine{"brave", "Brave Search", brave}
+	braveEngine = engine{"brave", braveName, brave}
 	searxEngine = engine{"searxng", "SearXNG", searxng}
 	duckEngine  = engine{"duckduckgo", "DuckDuckGo", duckduckgo}
 )
@@ -62,10 +64,10 @@ func brave(in input) ([]result, error) {
 	}
 	query := web.Query("q", in.Query, "count", strconv.Itoa(in.Count), "offset", strconv.Itoa(in.Page-1))
 	header := map[string]string{"Accept": "application/json", "Cache-Control": "no-cache"}
-	err := web.JSON("Brave Search", "https://api.search.brave.com/res/v1/web/search?"+query, header, &a)
+	err := web.JSON(braveName, "https://api.search.brave.com/res/v1/web/search?"+query, header, &a)
 	var status *web.StatusError
 	if errors.As(err, &status) && status.Status == 422 { // a key that it does not know, too
-		return nil, errors.New("Brave Search does not take the request (status 422): its key is wrong, or the query is")
+		return nil, errors.New(braveName + " does not take the request (status 422): its key is wrong, or the query is")
 	}
 	if err != nil {
 		return nil, err

@@ -48,8 +48,8 @@ type forecast struct {
 	} `json:"daily"`
 }
 
-const asked = "&current=temperature_2m,apparent_temperature,relative_humidity_2m,weather_code,wind_speed_10m," +
-	"wind_direction_10m" +
+const asked = "&current=temperature_2m,apparent_temperature,relative_humidity_2m,weather_code," +
+	"wind_speed_10m,wind_direction_10m" +
 	"&daily=weather_code,temperature_2m_max,temperature_2m_min,precipitation_sum,precipitation_probability_max," +
 	"wind_speed_10m_max&timezone=auto&forecast_days="
 
