@@ -14,7 +14,8 @@ import (
 const module = "github.com/nanoclaw/nanoclaw"
 
 // arrows is the architecture: each package of the module and what it may import of it.
-// "skills/*" stands for every bundled skill, and not for what they share. An import that is missing here fails with a
+// "skills/*" stands for every bundled skill, and not for what they share. An import that is
+// missing here fails with a
 // sentence; adding it is a decision, to be made here, in a review.
 //
 // cmd/nanoclaw → daemon → working packages → host. The working packages know each other
@@ -27,10 +28,13 @@ var arrows = map[string][]string{
 	"sdk":               {"sdk/internal/abi", "sdk/internal/json", "sdk/wire"},
 	"sdk/sdktest":       {"sdk", "sdk/internal/abi", "sdk/wire"},
 	"skills/*": {
-		"sdk", "sdk/wire", "skills/internal/day", "skills/internal/page", "skills/internal/workfile", "skills/internal/zone",
+		"sdk", "sdk/wire", "skills/internal/day", "skills/internal/html", "skills/internal/web", "skills/internal/webpage",
+		"skills/internal/workfile", "skills/internal/zone",
 	},
 	"skills/internal/day":      {},
-	"skills/internal/page":      {"sdk"},
+	"skills/internal/html":     {},
+	"skills/internal/web":      {"sdk"},
+	"skills/internal/webpage":  {"sdk", "skills/internal/html"},
 	"skills/internal/workfile": {"sdk"},
 	"skills/internal/zone":     {},
 
@@ -63,8 +67,11 @@ var arrows = map[string][]string{
 	// Commands that need no running host use the package that does the job. The source of
 	// sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"host", "host/channel/console", "host/config", "host/container", "host/daemon", "host/skill",
-		"sdk", "sdk/module", "sdk/wire",
+		"cmd/nanoclaw/internal/kit", "host", "host/channel/console", "host/config", "host/container", "host/daemon",
+		"host/skill", "sdk/module", "sdk/wire",
+	},
+	"cmd/nanoclaw/internal/kit": {
+		"host", "host/agent", "host/broker", "host/daemon", "host/skill", "sdk", "sdk/module", "sdk/wire",
 	},
 }
 

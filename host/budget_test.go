@@ -44,8 +44,10 @@ var budget = []sum{
 		// asks for by name: the scan of hostile modules (sdk/module, 660 lines, which its list did
 		// not count), every spelling of an address or URL (broker), drift of a live container
 		// against the list and the engine without Docker (container), a hostile runner (agent).
+		// And by the plugin platform: the lock and who may lift it, signatures over every byte,
+		// instructions without code (host/skill, 450).
 		// It is to come down again, not up: see CHANGELOG.
-		5850,
+		6350,
 	},
 	{
 		"adapters",
@@ -53,11 +55,18 @@ var budget = []sum{
 			"host/config", "host/model", "host/router", "host/schedule", "host/channel/*", "host/daemon",
 		},
 		// Raised from 4,000 by the first whole version: a configuration that reports all problems
-		// at once, with lines and nearest keys, costs 1,440.
-		4200,
+		// at once, with lines and nearest keys, costs 1,440. And by the plugin platform: the watcher
+		// of plugins and configuration (host/daemon/watch.go and sweep.go, 200); a second protocol
+		// (host/model/openai.go, 180), one sentence for each way in which servers fail (failure.go,
+		// 160), retries, fallbacks, silence and tokens that nobody counted (100), providers by name
+		// and kind, settings of skills (host/config, 120).
+		5100,
 	},
 	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
 	{"command line", []string{"cmd/nanoclaw"}, 3000},
+	// Not in the design's four sums: what authors of skills build and test with. A running host
+	// has no use for it, so whoever audits one need not read it.
+	{"tools for skill authors", []string{"cmd/nanoclaw/internal/kit"}, 1500},
 }
 
 // uncounted packages are linked into no program.

@@ -143,6 +143,7 @@ type Role struct {
 	AcceptRisk  string
 	Runtime     string // "" = engine.runtime
 	Limits      Limits
+	Settings    map[SkillName]wire.Settings // of its skills, brain included
 }
 
 // HTTPGrant allows requests that match every part of it.
@@ -190,6 +191,7 @@ var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessa
 const (
 	KindSkill = "skill"
 	KindAgent = "agent"
+	KindText  = "text" // instructions without code: a folder with SKILL.md
 )
 
 // Manifest is what a skill says of itself: section nanoclaw.manifest.v1, JSON.
@@ -197,7 +199,8 @@ type Manifest struct {
 	ABI          int         `json:"abi"`
 	Name         SkillName   `json:"name"`
 	Version      string      `json:"version"`
-	Kind         string      `json:"kind,omitempty"` // KindSkill (default) or KindAgent
+	Kind         string      `json:"kind,omitempty"`    // Kind…; KindSkill when not said
+	Adapter      string      `json:"adapter,omitempty"` // wire.Adapter…; "" = written for this ABI
 	Description  string      `json:"description"`
 	License      string      `json:"license,omitempty"`
 	Limits       SkillLimits `json:"limits"`
@@ -211,16 +214,16 @@ type SkillLimits struct {
 	TimeoutMS int `json:"timeout_ms,omitempty"` // one tool call; default 30,000, at most 300,000
 }
 
-// Need is one capability a skill asks for.
+// Need is one capability a skill asks for. In the lock it stands without its reason.
 type Need struct {
-	Name      Capability `json:"name"`
-	Reason    string     `json:"reason"`
-	Optional  bool       `json:"optional,omitempty"`
-	Mode      string     `json:"mode,omitempty"`       // fs: "ro" or "rw" (default)
-	Path      string     `json:"path,omitempty"`       // fs: directory below the workspace; "" = all of it
-	Hosts     []string   `json:"hosts,omitempty"`      // http: host patterns; empty = whatever the role grants
-	Methods   []string   `json:"methods,omitempty"`    // http; empty = whatever the role grants
-	PublicWeb bool       `json:"public_web,omitempty"` // http: wants the public web
+	Name      Capability `json:"name" toml:"name"`
+	Reason    string     `json:"reason" toml:"-"`
+	Optional  bool       `json:"optional,omitempty" toml:"optional,omitempty"`
+	Mode      string     `json:"mode,omitempty" toml:"mode,omitempty"`             // fs: "ro" or "rw" (default)
+	Path      string     `json:"path,omitempty" toml:"path,omitempty"`             // fs: below the workspace
+	Hosts     []string   `json:"hosts,omitempty" toml:"hosts,omitempty"`           // http: patterns; empty: any granted
+	Methods   []string   `json:"methods,omitempty" toml:"methods,omitempty"`       // http; empty: any granted
+	PublicWeb bool       `json:"public_web,omitempty" toml:"public_web,omitempty"` // http: wants the public web
 }
 
 // Need returns the need called name.
@@ -237,7 +240,7 @@ func (m *Manifest) Need(name Capability) (Need, bool) {
 type Skill struct {
 	Manifest Manifest
 	Digest   Digest
-	Dir      string // admitted form on the host: skill.wasm (metered) and cache/
+	Dir      string // admitted form on the host: skill.wasm (metered) and cache/; "" of a KindText
 	Text     string // SKILL.md text, may be empty
 }
 
@@ -262,9 +265,11 @@ type SecretSource struct {
 
 // ModelChoice is one configured model.
 type ModelChoice struct {
-	Name     string // "" for [model], else the NAME of [models.NAME]
-	Provider string // "anthropic", "openai", "offline" or "auto"
-	Model    string // the provider's model ID
+	Name     string   // "" for [model], else the NAME of [models.NAME]
+	Provider string   // the NAME of a [providers.NAME], "offline" or "auto"
+	Model    string   // the provider's model ID
+	Blind    bool     // takes no images
+	Fallback []string // NAMEs, asked in turn when this one does not answer
 }
 
 // Decision is one audit entry: what was asked of the broker and what it said.

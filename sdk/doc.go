@@ -29,6 +29,10 @@
 // skill.toml that does not declare one of them is refused. A refused call
 // returns an [Error]: errors.Is(err, sdk.ErrDenied).
 //
+// What a role tells a skill, such as the address of a server, [Setting] reads: settings =
+// { SKILL = { name = "…" } } in nanoclaw.toml. A skill whose skill.toml says kind = "agent" is
+// the brain of roles that name it: [Agent], and [Loop] for what most of them do.
+//
 // Every call runs in a fresh instance: package variables do not outlive it. A
 // guest has one thread and no clock of its own; deadlines are the host's. A
 // turn that was cut short runs again with the same Context.Turn, and what a

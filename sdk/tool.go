@@ -127,6 +127,14 @@ func Unmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
 // with a path in skill.toml only that directory below it is there.
 func Workspace() string { return abi.Workspace() }
 
+// Mounts are the directories of the user's machine that the role mounts, "/mnt/NAME" each.
+// It takes the capability fs, as they do.
+func Mounts() []string { return abi.Mounts() }
+
+// Setting is what the role says to this skill under name: settings = { SKILL = { name = "…" } }
+// in nanoclaw.toml. It is "" when the role says nothing.
+func Setting(name string) string { return abi.Setting(name) }
+
 // Level says how much a line of the log matters.
 type Level uint32
 

@@ -147,6 +147,9 @@ func (a *app) ask(ctx context.Context, s *session, line string) (ok bool, err er
 		return false, err
 	}
 	for f := range s.frames {
+		if f.Type == "notice" {
+			fmt.Fprintln(a.stderr, f.Text)
+		}
 		if f.Type != "message" {
 			continue
 		}

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,13 +26,15 @@ const installLabel = "nanoclaw.install"
 // TestScripts runs testdata/*.txtar: one user story each, with the real programs and real
 // containers. They are the manual of the command line.
 func TestScripts(t *testing.T) {
-	i := installed(t)
+	i, extism := installed(t), extismPlugins(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", i.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("PLUGINS", i.plugins)
+			e.Setenv("EXTISM", extism)
+			e.Setenv("SITE", countingSite(e))
 			e.Setenv("NANOCLAW_STATE", filepath.Join(e.WorkDir, "state"))
 			for _, k := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS"} {
 				if v, err := exec.Command("go", "env", k).Output(); err == nil {
@@ -39,9 +44,38 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "shipped.toml"), []byte(i.config("")), 0o600); err != nil {
 				return err
 			}
+			component := []byte("\x00asm\x0d\x00\x01\x00")
+			if err := os.WriteFile(filepath.Join(e.WorkDir, "component.wasm"), component, 0o600); err != nil {
+				return err
+			}
 			return i.freshState(filepath.Join(e.WorkDir, "state"))
 		},
 	})
+}
+
+// extismPlugins is where the Go module cache has the plugins inside Extism's Go SDK. Its
+// version and sum are those of host/wasm's tests.
+func extismPlugins(t *testing.T) string {
+	t.Helper()
+	const version, sum = "github.com/extism/go-sdk@v1.7.1", "h1:lWJos6uY+tRFdlIHR+SJjwFDApY7OypS/2nMhiVQ9Sw="
+	cmd := exec.Command("go", "mod", "download", "-json", version)
+	cmd.Dir = t.TempDir() // not this module's go.mod
+	out, err := cmd.Output()
+	var got struct{ Dir, Sum, Error string }
+	if jerr := json.Unmarshal(out, &got); jerr != nil || got.Sum != sum {
+		t.Fatalf("go mod download %s: %v, sum %q, %s", version, err, got.Sum, got.Error)
+	}
+	return filepath.Join(got.Dir, "wasm")
+}
+
+// countingSite is a web site of one script: every page says how often it was asked for one.
+func countingSite(e *testscript.Env) string {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "This page was asked for %d times.", asked.Add(1))
+	}))
+	e.Defer(s.Close)
+	return s.URL
 }
 
 // TestNewSkillAnswers is the promise to a skill author: a skill that nobody has seen, with a
@@ -181,8 +215,6 @@ func TestKilledHostLeavesNoContainer(t *testing.T) {
 	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
 		t.Fatalf("chat said %q", got)
 	}
-	// One that was created and not started has no process to see the end of its host; the next
-	// start removes it. So this waits for one that runs.
 	eventually(t, time.Minute, "a spare runs", func() bool { return s.running() > 0 })
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -193,6 +225,29 @@ func TestKilledHostLeavesNoContainer(t *testing.T) {
 	if got := s.chat("/calc 2+2"); !strings.Contains(got, "4") {
 		t.Fatalf("after the restart chat said %q", got)
 	}
+}
+
+// TestHostKilledWhileItStartsAContainer: one that was created and not started has no process
+// that would notice the end of its host.
+func TestHostKilledWhileItStartsAContainer(t *testing.T) {
+	s := newSite(t, "")
+	created := 0
+	for range 3 {
+		c := s.start()
+		chat := s.cmd("chat")
+		chat.Stdin = strings.NewReader("/calc 6*7\n")
+		if err := chat.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, time.Minute, "a container is there", func() bool { return len(s.containers()) > 0 })
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Wait(), chat.Wait()
+		created += len(s.docker("-aq", "--filter", "status=created"))
+		eventually(t, 25*time.Second, "the killed host's containers are gone", func() bool { return len(s.containers()) == 0 })
+	}
+	t.Logf("%d were created and not started when their host was killed", created)
 }
 
 func TestCleanStopRemovesContainers(t *testing.T) {

@@ -165,13 +165,14 @@ func (s site) containers() []string { return s.docker("-aq") }
 
 func (s site) running() int { return len(s.docker("-q")) }
 
-func (s site) docker(which string) []string {
+func (s site) docker(which ...string) []string {
 	s.t.Helper()
 	id, err := os.ReadFile(filepath.Join(s.state, "install-id"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	out, err := exec.Command("docker", "ps", which, "--filter", "label="+installLabel+"="+strings.TrimSpace(string(id))).Output()
+	args := append([]string{"ps", "--filter", "label=" + installLabel + "=" + strings.TrimSpace(string(id))}, which...)
+	out, err := exec.Command("docker", args...).Output()
 	if err != nil {
 		s.t.Fatalf("docker ps: %v", err)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 func (a *app) roleCmd() *cobra.Command {
@@ -44,9 +47,10 @@ func (a *app) roleListCmd() *cobra.Command {
 // shownRole is what `role show --json` prints.
 type shownRole struct {
 	config.Reach
-	Prompt  string      `json:"prompt"`
-	Runtime string      `json:"runtime"`
-	Limits  shownLimits `json:"limits"`
+	Prompt   string                           `json:"prompt"`
+	Settings map[host.SkillName]wire.Settings `json:"settings,omitempty"`
+	Runtime  string                           `json:"runtime"`
+	Limits   shownLimits                      `json:"limits"`
 }
 
 type shownLimits struct {
@@ -80,6 +84,11 @@ func (a *app) roleShowCmd() *cobra.Command {
 			fmt.Fprintf(a.stdout, "  %-11s %d MiB memory, %g CPUs, %d processes, %s a turn, %d files\n", "limits",
 				s.Limits.Memory>>20, s.Limits.CPUs, s.Limits.PIDs, s.Limits.TurnTimeout, s.Limits.WorkspaceFiles)
 			fmt.Fprintf(a.stdout, "  %-11s %s; a container serves one turn\n", "runtime", s.Runtime)
+			for _, skill := range slices.Sorted(maps.Keys(s.Settings)) {
+				for _, name := range slices.Sorted(maps.Keys(s.Settings[skill])) {
+					fmt.Fprintf(a.stdout, "  %-11s %s: %s = %q\n", "setting", skill, name, s.Settings[skill][name])
+				}
+			}
 			prompt := strings.ReplaceAll(strings.TrimSpace(s.Prompt), "\n", "\n              ")
 			fmt.Fprintf(a.stdout, "  %-11s %s\n", "prompt", prompt)
 			return nil
@@ -95,7 +104,7 @@ func showRole(cfg *config.Config, reach config.Reach) shownRole {
 	if runtime == "" || cfg.Engine.Runtime == config.None {
 		runtime = cfg.Engine.Runtime
 	}
-	return shownRole{Reach: reach, Prompt: r.Prompt, Runtime: runtime, Limits: limitsOf(r)}
+	return shownRole{Reach: reach, Prompt: r.Prompt, Settings: r.Settings, Runtime: runtime, Limits: limitsOf(r)}
 }
 
 func limitsOf(r *host.Role) shownLimits {

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -27,7 +29,10 @@ func (a *app) runCmd() *cobra.Command {
 		Long: `Run the host in the foreground until SIGTERM or Ctrl-C.
 
 A clean stop lets running turns finish for a moment, puts the others back for the next
-start, and removes every container. Nothing is installed: see "nanoclaw doctor --fix".`,
+start, and removes every container. Nothing is installed: see "nanoclaw doctor --fix".
+
+What changes in the plugins folder or in the configuration is taken up at once for the
+turns that begin then; SIGHUP makes it look again.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.loadConfig()
 			if err != nil {
@@ -41,10 +46,29 @@ start, and removes every container. Nothing is installed: see "nanoclaw doctor -
 				return err
 			}
 			a.log.Info("ready", "state", cfg.StateDir, "config", cfg.Path)
-			<-cmd.Context().Done()
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			for ctx := cmd.Context(); ctx.Err() == nil; {
+				select {
+				case <-hup:
+					d.Reload()
+				case <-ctx.Done():
+				}
+			}
 			a.log.Info("stopping")
 			d.Stop()
 			return nil
+		},
+	}
+}
+
+// sweepCmd is what a host leaves behind for the case that it is killed; see host/daemon/sweep.go.
+func (a *app) sweepCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "sweep INSTALL PROCESS", Hidden: true, Args: usageArgs(cobra.ExactArgs(2)),
+		Short: "Remove the containers of a host process that is gone",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return daemon.Sweep(cmd.Context(), args[0], args[1], a.log)
 		},
 	}
 }

@@ -16,6 +16,14 @@ phrases. To connect a language model:
        [providers.anthropic]
        api_key = { env = "ANTHROPIC_API_KEY" }     # or { file = "…" }, { command = ["…"] }
 
+     or, for a server on this machine such as Ollama, which needs no key:
+
+       [providers.ollama]
+       kind = "openai"                             # the protocol that it speaks
+       base_url = "http://127.0.0.1:11434/v1"
+       [model]
+       name = "…"                                  # one of its models
+
   3. nanoclaw check     says what each role can then reach, the model included
      nanoclaw chat      asks it
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nanoclaw/nanoclaw/cmd/nanoclaw/internal/kit"
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/daemon"
 	"github.com/nanoclaw/nanoclaw/host/skill"
@@ -21,10 +22,14 @@ import (
 
 func (a *app) skillCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use: "skill", Short: "Build, inspect, list and call skills",
+		Use: "skill", Short: "Make, build, adopt, test, inspect, sign, approve, list and call skills",
 		Args: usageArgs(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.skillBuildCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd())
+	c.AddCommand(
+		a.skillNewCmd(), a.skillBuildCmd(), a.skillAdoptCmd(), a.skillInspectCmd(), a.skillListCmd(), a.skillCallCmd(),
+		a.skillTestCmd(), a.skillDiffCmd(), a.skillApproveCmd(),
+		a.skillKeygenCmd(), a.skillSignCmd(), a.skillVerifyCmd(), a.skillTrustCmd(),
+	)
 	return c
 }
 
@@ -39,43 +44,72 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 func (a *app) skillBuildCmd() *cobra.Command {
-	var out string
+	var out, verify string
 	c := &cobra.Command{
-		Use: "build [DIR] [-o FILE]", Short: "Make a .wasm file of a skill's folder", Args: usageArgs(cobra.MaximumNArgs(1)),
-		Long: `Make one .wasm file of a folder that holds skill.toml, a Go program and, if you like,
-SKILL.md. Only the Go toolchain is needed: the SDK's source travels in this program.
-For other languages skill.toml says build = "command", which writes the module to $OUT.
+		Use: "build [DIR] [-o FILE | --check FILE]", Short: "Make a .wasm file of a skill's folder", Args: usageArgs(cobra.MaximumNArgs(1)),
+		Long: `Make one .wasm file of a folder that holds skill.toml, a program and, if you like,
+SKILL.md. What the folder holds says the language: *.go, src/lib.rs (Rust), *.c, or
+assembly/index.ts (AssemblyScript). Only the language's toolchain is needed: the guest
+APIs travel in this program, unless the folder has its own copy in nanoclaw-sdk/. For
+other languages, and for cargo or make, skill.toml says build = "command", which writes
+the module to $OUT.
 
 The file is checked and compiled exactly as it will be when it is dropped into the
 plugins folder: in a container, or without Docker in a memory-limited child process,
-which is said. The same source gives the same digest.`,
+which is said. The same source and toolchain give the same digest, whoever builds it
+and wherever: --check builds without writing and compares with a file (exit code 1 and
+the first section that differs, when it is not the same).`,
 		Example: "  nanoclaw skill build skills/calc -o plugins/calc.wasm",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
 			}
+			if verify != "" {
+				return a.skillVerify(cmd.Context(), dir, verify)
+			}
 			return a.skillBuild(cmd.Context(), dir, out)
 		},
 	}
+	c.Flags().StringVar(&verify, "check", "", "compare with this file instead of writing one")
 	c.Flags().StringVarP(&out, "output", "o", "", "file to write (default DIR/NAME.wasm)")
 	return c
 }
 
 func (a *app) skillBuild(ctx context.Context, dir, out string) error {
+	run := func(ctx context.Context, b *kit.Build) (*skill.File, error) { return b.Run(ctx) }
+	return a.makeSkill(ctx, &kit.Build{Dir: dir, Out: out}, run)
+}
+
+// makeSkill runs a build and describes what it made.
+func (a *app) makeSkill(
+	ctx context.Context, b *kit.Build, run func(context.Context, *kit.Build) (*skill.File, error),
+) error {
 	admit, done, err := a.buildAdmitter(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	b := &skillBuild{dir: dir, out: out, admit: admit, stage: func(name string, took time.Duration) {
-		fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
-	}}
-	f, err := b.run(ctx)
+	b.Admit, b.Stage = admit, a.stage
+	f, err := run(ctx, b)
 	if err != nil {
 		return &exitError{exitCode(err), err}
 	}
 	return a.describe(f)
+}
+
+// skillVerify says whether a file is what a folder builds.
+func (a *app) skillVerify(ctx context.Context, dir, file string) error {
+	digest, err := (&kit.Build{Dir: dir, Stage: a.stage}).Verify(ctx, file)
+	if err != nil {
+		return &exitError{exitCode(err), err}
+	}
+	fmt.Fprintf(a.stdout, "%s is what %s builds: %s\n", file, dir, digest)
+	return nil
+}
+
+func (a *app) stage(name string, took time.Duration) {
+	fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
 }
 
 // buildAdmitter prefers the engine that skills will run on and says when it is another.
@@ -89,7 +123,7 @@ func (a *app) buildAdmitter(ctx context.Context) (skill.Admitter, func(), error)
 		return nil, nil, noRunner
 	}
 	fmt.Fprintf(a.stderr, "compiling in a memory-limited child process, not in a container: %v\n", err)
-	return childAdmitter{runner}, func() {}, nil
+	return kit.ChildAdmitter{Runner: runner}, func() {}, nil
 }
 
 func (a *app) skillInspectCmd() *cobra.Command {
@@ -249,8 +283,8 @@ func (a *app) skillListCmd() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "list", Short: "List the files of the plugins folder and what became of them", Args: usageArgs(cobra.NoArgs),
-		Long: `List the .wasm files of skills.dir: ready, or refused and why. New files are admitted
-first, which takes some seconds each.`,
+		Long: `List the .wasm files of skills.dir, and its folders with SKILL.md: ready, held until you
+approve, or refused, and why. New files are admitted first, which takes some seconds each.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.skillList(cmd.Context(), asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -258,7 +292,7 @@ first, which takes some seconds each.`,
 }
 
 func (a *app) skillList(ctx context.Context, asJSON bool) error {
-	dir, state, err := a.skillsDir()
+	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
@@ -268,7 +302,8 @@ func (a *app) skillList(ctx context.Context, asJSON bool) error {
 	}
 	defer done()
 	reg := skill.NewRegistry(skill.Config{
-		Dir: dir, State: state, Admit: admit, // no Log: the list says it all
+		Dir: cfg.SkillsDir, State: cfg.StateDir, RequireSigned: cfg.RequireSigned,
+		Admit:    admit, // no Log: the list says it all
 		Progress: func(s string) { fmt.Fprintln(a.stderr, s) },
 	})
 	if err := reg.Refresh(ctx); err != nil {
@@ -279,7 +314,7 @@ func (a *app) skillList(ctx context.Context, asJSON bool) error {
 		return a.printJSON(list)
 	}
 	if len(list) == 0 {
-		fmt.Fprintf(a.stdout, "no .wasm file in %s\n", dir)
+		fmt.Fprintf(a.stdout, "no skill in %s\n", cfg.SkillsDir)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, s := range list {

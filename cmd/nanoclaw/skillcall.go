@@ -37,7 +37,7 @@ The result is JSON on stdout. Exit code: 0 ok, 1 tool error, 2 usage, 3 denied o
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			call.File, call.Tool, call.Arguments = args[0], args[1], []byte("{}")
+			call.Tool, call.Arguments = args[1], []byte("{}")
 			if len(args) == 3 {
 				call.Arguments = []byte(args[2])
 			}
@@ -48,7 +48,7 @@ The result is JSON on stdout. Exit code: 0 ok, 1 tool error, 2 usage, 3 denied o
 			if call.Grants, err = daemon.ParseGrants(grants); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			return a.skillCall(cmd, call)
+			return a.skillCall(cmd, args[0], call)
 		},
 	}
 	f := c.Flags()
@@ -69,13 +69,18 @@ func checkArguments(b []byte) error {
 	return nil
 }
 
-func (a *app) skillCall(cmd *cobra.Command, call daemon.Call) error {
+func (a *app) skillCall(cmd *cobra.Command, file string, call daemon.Call) error {
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
+	calls, err := daemon.OpenCalls(cmd.Context(), cfg, a.log, file)
+	if err != nil {
+		return &exitError{exitCode(err), err}
+	}
+	defer calls.Close()
 	call.Notice = func(what string) { fmt.Fprintln(a.stderr, "nanoclaw:", what) }
-	out, err := daemon.SkillCall(cmd.Context(), cfg, a.log, call)
+	out, err := calls.Call(cmd.Context(), call)
 	if err != nil {
 		return &exitError{exitCode(err), err}
 	}

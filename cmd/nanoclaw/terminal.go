@@ -81,7 +81,7 @@ func (a *app) readLine(rl *readline.Instance, s *session, scr *screen) (string, 
 					fmt.Fprintln(rl.Stdout(), "The host stopped. Ctrl-D leaves.")
 					return
 				}
-				if f.Type == "message" {
+				if f.Type == "message" || f.Type == "notice" {
 					fmt.Fprintln(rl.Stdout(), scr.message(f))
 				}
 			case <-stop:
@@ -150,6 +150,9 @@ func (scr *screen) frame(f console.Frame, id string) bool {
 		scr.stage = ""
 		fmt.Fprint(scr.out, f.Text)
 		scr.partial += f.Text
+	case "notice":
+		scr.clear()
+		fmt.Fprintln(scr.out, scr.message(f))
 	case "message":
 		scr.clear()
 		scr.stage = ""

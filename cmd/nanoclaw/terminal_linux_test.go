@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nanoclaw/nanoclaw/host/model/modeltest"
 )
 
 // terminal is a program on a pseudo terminal, typed at and read by a test.
@@ -154,6 +156,23 @@ func TestCtrlCStopsTheTurn(t *testing.T) {
 	p.shows("you> ")
 	p.typed("and now?\r")
 	p.shows("Here I am again.")
+	p.shows("you> ")
+	p.typed("\x04")
+	if err := p.ends(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTextAppearsAsItComes: the model has not ended, and what it said so far stands there.
+func TestTextAppearsAsItComes(t *testing.T) {
+	hang := make(chan struct{})
+	s, _ := modelSite(t, "openai", modeltest.Answer{Text: "Once upon a time, far away", Hang: hang})
+	s.env = append(s.env, "TERM=xterm", "NO_COLOR=1")
+	p := onTerminal(t, s.cmd("chat"))
+	p.shows("you> ")
+	p.typed("tell me\r")
+	p.shows("Once upon a time, far away")
+	close(hang)
 	p.shows("you> ")
 	p.typed("\x04")
 	if err := p.ends(); err != nil {

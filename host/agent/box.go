@@ -212,6 +212,7 @@ func outcome(e wire.Event) error {
 	kind, ok := map[string]error{
 		wire.OutcomeTimeout: host.ErrTimeout, wire.OutcomeDenied: host.ErrDenied,
 		wire.OutcomeNotFound: host.ErrNotFound, wire.OutcomeInvalid: host.ErrInvalid,
+		wire.OutcomeToolError: host.ErrUnavailable, // the skill agent gives up: mostly, its model did
 	}[e.Outcome]
 	if !ok {
 		kind = host.ErrCrashed

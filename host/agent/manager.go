@@ -238,10 +238,8 @@ func (m *Manager) close(b *box) {
 func (m *Manager) Close(ctx context.Context) {
 	m.mu.Lock()
 	m.stop(fmt.Errorf("%w: the host is stopping", host.ErrStopped))
-	for id := range m.spares {
-		m.discard(id)
-	}
 	m.mu.Unlock()
+	m.DropSpares()
 	done := make(chan struct{})
 	go func() { m.wg.Wait(); close(done) }()
 	select {

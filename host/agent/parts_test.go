@@ -114,9 +114,12 @@ func TestPlanKey(t *testing.T) {
 		t.Error("two turns of the same agent do not fit")
 	}
 	for name, change := range map[string]func(*Job){
-		"agent":   func(j *Job) { j.Scope.Agent.ID = "b" },
-		"digest":  func(j *Job) { j.Scope.Skills["calc"].Digest = "sha256:00" },
-		"skill":   func(j *Job) { delete(j.Scope.Skills, "calc") },
+		"agent":  func(j *Job) { j.Scope.Agent.ID = "b" },
+		"digest": func(j *Job) { j.Scope.Skills["calc"].Digest = "sha256:00" },
+		"skill":  func(j *Job) { delete(j.Scope.Skills, "calc") },
+		"setting": func(j *Job) {
+			j.Scope.Role.Settings = map[host.SkillName]wire.Settings{"calc": {"digits": "9"}}
+		},
 		"limit":   func(j *Job) { j.Scope.Role.Limits.Memory++ },
 		"runtime": func(j *Job) { j.Scope.Role.Runtime = "runsc" },
 		"grant": func(j *Job) {

@@ -56,7 +56,7 @@ func (m *Manager) plan(j Job, turn bool) (*plan, error) {
 	}
 	for _, name := range names {
 		k := j.Scope.Skills[name]
-		if k == nil {
+		if k == nil || k.Manifest.Kind == host.KindText {
 			continue
 		}
 		if err := m.addSkill(j, p, name, k); err != nil {
@@ -83,9 +83,9 @@ func (m *Manager) addSkill(j Job, p *plan, name host.SkillName, k *host.Skill) e
 	}
 	limits := k.Manifest.Limits
 	s := wire.LoadSkill{
-		Name: string(name), Digest: string(k.Digest), Tools: k.Manifest.Tools,
+		Name: string(name), Digest: string(k.Digest), Adapter: k.Manifest.Adapter, Tools: k.Manifest.Tools,
 		Dir:     p.bind(m, k.Dir, path.Join(skillsDir, strings.TrimPrefix(string(k.Digest), "sha256:")), false),
-		Granted: strs(e.Granted), Stubbed: strs(e.Stubbed),
+		Granted: strs(e.Granted), Stubbed: strs(e.Stubbed), Settings: j.Scope.Role.Settings[name],
 		MemoryMiB: min(cmp.Or(limits.MemoryMiB, defaultMemoryMiB), maxMemoryMiB),
 		TimeoutMS: min(cmp.Or(limits.TimeoutMS, defaultCallMS), maxCallMS),
 	}

@@ -132,6 +132,15 @@ func (m *Manager) discard(id host.AgentID) {
 	delete(m.spares, id)
 }
 
+// DropSpares gives up every spare: what they were loaded with has changed.
+func (m *Manager) DropSpares() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.spares {
+		m.discard(id)
+	}
+}
+
 // remember keeps what a turn used, as far as the role has it.
 func (m *Manager) remember(s host.Scope, used []string) {
 	var known []string

@@ -68,6 +68,9 @@ type Config struct {
 	Lookup func(ctx context.Context, network, name string) ([]netip.Addr, error)
 	// Dial connects d to an address that was vetted; d checks the socket's address once more.
 	Dial func(ctx context.Context, d *net.Dialer, vetted netip.AddrPort) (net.Conn, error)
+	// Send sends a request that passed all checks and has its row, credentials included, by the
+	// transport chosen for it; nil = as it is. For `skill test`, which records and replays.
+	Send func(by http.RoundTripper, r *http.Request) (*http.Response, error)
 }
 
 // Broker answers the capability calls of all agents.
@@ -85,6 +88,9 @@ func New(cfg Config) *Broker {
 		cfg.Dial = func(ctx context.Context, d *net.Dialer, to netip.AddrPort) (net.Conn, error) {
 			return d.DialContext(ctx, "tcp", to.String())
 		}
+	}
+	if cfg.Send == nil {
+		cfg.Send = http.RoundTripper.RoundTrip
 	}
 	if cfg.Notice == nil {
 		cfg.Notice = func(host.Scope, string) {}

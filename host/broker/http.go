@@ -119,7 +119,7 @@ func (b *Broker) send(ctx context.Context, c *call, h *hop) (*http.Response, err
 	if err := b.allow(ctx, c, h.to.host, reason, int64(egress)); err != nil {
 		return nil, err
 	}
-	resp, err := b.route(req, g.Private).RoundTrip(req)
+	resp, err := b.cfg.Send(b.route(req, g.Private), req)
 	if err != nil {
 		return nil, netError(ctx, h.to.host, err)
 	}

@@ -49,7 +49,8 @@ var kinds = []struct {
 	{host.ErrBusy, wire.StatusUnavailable},
 }
 
-// failed is the refusal for err, which what returned. Its words are for the log.
+// failed is the refusal for err, which what returned. Its words are for the log, unless it
+// has a sentence that is for everybody.
 func failed(what string, err error) *refusal {
 	status := wire.StatusInternal
 	for _, k := range kinds {
@@ -58,7 +59,12 @@ func failed(what string, err error) *refusal {
 			break
 		}
 	}
-	return &refusal{status: status, message: what + ": " + strings.ReplaceAll(status.String(), "_", " "), cause: err}
+	message := what + ": " + strings.ReplaceAll(status.String(), "_", " ")
+	var plain interface{ Sentence() string }
+	if errors.As(err, &plain) {
+		message = plain.Sentence()
+	}
+	return &refusal{status: status, message: message, cause: err}
 }
 
 func refusalOf(err error) *refusal {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,17 +15,6 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 )
-
-// Providers of models.
-const (
-	auto      = "auto"
-	offline   = "offline"
-	anthropic = "anthropic"
-	openai    = "openai"
-)
-
-// autoOrder is the order in which "auto" looks for a key.
-var autoOrder = []string{anthropic, openai}
 
 // None is engine.runtime without containers.
 const None = "none"
@@ -227,66 +215,6 @@ func (b *builder) source(path string, s source) host.SecretSource {
 		b.fail(path, "command must begin with a program")
 	}
 	return s.host()
-}
-
-func (b *builder) models(c *Config, f *file) {
-	c.Providers = make(map[string]Provider)
-	for _, name := range slices.Sorted(maps.Keys(f.Providers)) {
-		c.Providers[name] = b.provider(name, f.Providers[name])
-	}
-	c.Model = b.model(c, "model", "", f.Model)
-	c.Models = make(map[string]host.ModelChoice)
-	for _, name := range slices.Sorted(maps.Keys(f.Models)) {
-		b.named(entryName, "models", name)
-		c.Models[name] = b.model(c, "models."+name, name, f.Models[name])
-	}
-}
-
-func (b *builder) model(c *Config, path, name string, t modelTable) host.ModelChoice {
-	known := append([]string{auto, offline}, autoOrder...)
-	if t.Provider == "" {
-		b.fail(path, "must say its provider: one of %s", strings.Join(known, ", "))
-	} else if !slices.Contains(known, t.Provider) {
-		b.fail(path+".provider", "unknown provider %q; the nearest known one is %q", t.Provider, nearest(t.Provider, known))
-	}
-	if strings.TrimSpace(t.Name) == "" && t.Provider != offline {
-		b.fail(path, "must say its name: a model of the provider")
-	}
-	if t.Provider == anthropic && c.Providers[anthropic].APIKey == nil {
-		b.fail(path+".provider", "anthropic needs a key: say where it is as api_key in [providers.anthropic]")
-	}
-	return host.ModelChoice{Name: name, Provider: t.Provider, Model: t.Name}
-}
-
-func (b *builder) provider(name string, t providerTable) Provider {
-	path := "providers." + name
-	if !slices.Contains(autoOrder, name) {
-		b.fail(path, "unknown provider %q; the nearest known one is %q", name, nearest(name, autoOrder))
-	}
-	p := Provider{Name: name, BaseURL: t.BaseURL}
-	if t.APIKey != nil {
-		s := b.source(path+".api_key", *t.APIKey)
-		p.APIKey = &s
-	}
-	if t.BaseURL == "" {
-		return p
-	}
-	u, err := url.Parse(t.BaseURL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
-		u.User != nil || u.RawQuery+u.Fragment != "" {
-		b.fail(path+".base_url", "must be an https or http URL without password, query and fragment")
-		return p
-	}
-	p.Local = loopback(u.Hostname())
-	if u.Scheme == "http" && !p.Local && t.APIKey != nil {
-		b.fail(path+".base_url", "would send the key in the clear; use https, or http on this machine only")
-	}
-	return p
-}
-
-func loopback(name string) bool {
-	ip, err := netip.ParseAddr(name)
-	return name == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 func (b *builder) routes(c *Config, tables []routeTable) (out []host.Route) {

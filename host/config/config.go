@@ -23,19 +23,26 @@ const maxFile = 256 << 10
 
 // Config is a checked nanoclaw.toml. Nobody changes it, the maps included.
 type Config struct {
-	Path      string // absolute
-	StateDir  string // absolute; not made here
-	SkillsDir string // absolute
-	Assistant Assistant
-	Model     host.ModelChoice            // [model]
-	Models    map[string]host.ModelChoice // [models.NAME]
-	Providers map[string]Provider
-	Secrets   map[string]host.SecretSource
-	Engine    Engine
-	Network   Network
-	Roles     map[host.RoleName]*host.Role
-	Routes    []host.Route
+	Path          string // absolute
+	StateDir      string // absolute; not made here
+	SkillsDir     string // absolute
+	RequireSigned bool   // skills.require_signed
+	Assistant     Assistant
+	Model         host.ModelChoice            // [model]
+	Models        map[string]host.ModelChoice // [models.NAME]
+	Providers     map[string]Provider
+	Secrets       map[string]host.SecretSource
+	Engine        Engine
+	Network       Network
+	Roles         map[host.RoleName]*host.Role
+	Routes        []host.Route
+
+	order []string // of Providers, as they stand in the file
+	flags Overrides
 }
+
+// Reload reads the file again, under the same flags.
+func (c *Config) Reload() (*Config, error) { return Load(c.Path, c.flags) }
 
 // Assistant is who answers.
 type Assistant struct {
@@ -46,7 +53,8 @@ type Assistant struct {
 // Provider is a place models are asked.
 type Provider struct {
 	Name    string
-	BaseURL string             // "" = the provider's own
+	Kind    string             // "anthropic" or "openai": the protocol
+	BaseURL string             // "" = the kind's own
 	APIKey  *host.SecretSource // nil = none configured
 	Local   bool               // a loopback address
 }
@@ -91,7 +99,7 @@ func DefaultLimits() host.Limits {
 func defaults() file {
 	return file{
 		Assistant: assistantTable{Name: "Andy", Timezone: "Local"},
-		Model:     modelTable{Provider: auto, Name: "claude-sonnet-5-5"},
+		Model:     modelTable{Provider: auto, Name: defaultModel},
 		Skills:    skillsTable{Dir: "plugins"},
 		Engine: engineTable{
 			Runtime: "runc", MaxAgents: 8, MaxDelegates: 8, MaxSpares: 4, SpareIdle: duration(15 * time.Minute),
@@ -150,7 +158,7 @@ func parse(text, path string, o Overrides) (*Config, error) {
 	for _, p := range b.problems {
 		b.silent[p.path], b.silent[parent(p.path)] = true, true
 	}
-	c := &Config{Path: path}
+	c := &Config{Path: path, flags: o, RequireSigned: f.Skills.RequireSigned}
 	b.build(c, &f)
 	if len(b.problems) > 0 {
 		return nil, &Error{path, b.sentences()}

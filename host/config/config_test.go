@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 // clean gives a test an environment in which nothing is configured, and its home.
@@ -133,7 +134,7 @@ func TestDefaults(t *testing.T) {
 	if c.Engine != want {
 		t.Errorf("engine %+v", c.Engine)
 	}
-	if c.Model != (host.ModelChoice{Provider: "auto", Model: "claude-sonnet-5-5"}) || c.Network.ProxyFunc() != nil {
+	if !reflect.DeepEqual(c.Model, host.ModelChoice{Provider: "auto", Model: "claude-sonnet-5-5"}) || c.Network.ProxyFunc() != nil {
 		t.Errorf("model %+v, network %+v", c.Model, c.Network)
 	}
 	if c.SkillsDir != filepath.Join(filepath.Dir(c.Path), "plugins") || strings.HasPrefix(c.SkillsDir, home+"/plugins") {
@@ -227,6 +228,10 @@ func TestRefused(t *testing.T) {
 
 	role := func(s string) string { return "[roles.r]\n" + s }
 	grant := func(s string) string { return role("http = [ { " + s + " } ]") }
+	many := "s0 = ''"
+	for i := range 16 {
+		many += fmt.Sprintf(", s%d = ''", i+1)
+	}
 	mount := func(p string) string { return role(fmt.Sprintf("mounts = [ { path = %q } ]", p)) }
 	for name, tc := range map[string]struct{ text, want string }{
 		"not TOML":           {"a = [", "line 1"},
@@ -282,7 +287,19 @@ func TestRefused(t *testing.T) {
 		"model name":         {"[model]\nname = ''", "must say its name"},
 		"model provider":     {"[models.x]\nname = 'a'", "must say its provider"},
 		"no key":             {"[model]\nprovider = 'anthropic'", "anthropic needs a key"},
-		"unknown provider":   {"[providers.anthropics]", `nearest known one is "anthropic"`},
+		"no key for openai":  {"[model]\nprovider = 'openai'", "openai needs a key"},
+		"no such provider":   {"[providers.ollama]\nkind='openai'\nbase_url='http://localhost:1'\n[model]\nprovider='olama'", `unknown provider "olama"; the nearest known one is "ollama"`},
+		"no kind":            {"[providers.ollama]\nbase_url='http://localhost:1'", "line 1: providers.ollama: must say its kind"},
+		"unknown kind":       {"[providers.ollama]\nbase_url='http://localhost:1'\nkind='opena'", `unknown kind "opena"; the nearest known one is "openai"`},
+		"no base url":        {"[providers.router]\nkind='openai'\napi_key={env='K'}", "must say its base_url"},
+		"provider name":      {"[providers.'a b']\nkind='openai'\nbase_url='http://localhost:1'", "is no name for this"},
+		"provider auto":      {"[providers.auto]\nkind='openai'\nbase_url='http://localhost:1'", `"auto" is no name for a provider`},
+		"no fallback":        {"[model]\nfallback = ['x']", "line 2: model.fallback: there is no [models.x]"},
+		"fallback twice":     {"[model]\nfallback = ['x', 'x']\n[models.x]\nprovider='offline'", `"x" is there twice`},
+		"fallback of itself": {"[models.x]\nprovider='offline'\nfallback=['x']", "line 3: models.x.fallback: fallbacks go in a circle: x → x"},
+		"fallback circle":    {"[models.x]\nprovider='offline'\nfallback=['y']\n[models.y]\nprovider='offline'\nfallback=['x']", "in a circle: x → y → x"},
+		"fallback not local": {"[providers.anthropic]\napi_key={env='K'}\n[models.x]\nprovider='offline'\nfallback=['y']\n[models.y]\nprovider='anthropic'\nname='n'\n" + role("model = { name = 'x', local_only = true }"), "provider anthropic is not on this machine"},
+		"auto without name":  {"[providers.openai]\nbase_url='http://localhost:1'\n" + role(""), "model: must say its name: a model of provider openai, which answers for role r"},
 		"base url":           {"[providers.openai]\nbase_url = 'ftp://x'", "https or http URL"},
 		"base url password":  {"[providers.openai]\nbase_url = 'https://u:hunter2@x'", "without password"},
 		"key in the clear":   {"[providers.openai]\nbase_url = 'http://x'\napi_key = { env = 'K' }", "in the clear"},
@@ -325,6 +342,13 @@ func TestRefused(t *testing.T) {
 		"mount etc":          {mount("/etc"), "belongs to the system"},
 		"mount mode":         {role("mounts = [ { path = '~/in/deep', mode = 'w' } ]"), `must be "ro" or "rw"`},
 		"mount twice":        {role("mounts = [ { path = '~/in/deep' }, { path = '~/alias/deep' } ]"), "called \"deep\" already"},
+		"settings of none":   {role("settings = { b = { x = '1' } }"), `line 2: roles.r.settings.b: "b" is not among the role's skills`},
+		"setting no string":  {setting("n = 1"), "roles.r.settings.a.n: must be a string"},
+		"setting no table":   {role("skills = ['a']\nsettings = { a = 'x' }"), "roles.r.settings.a: must be a table"},
+		"setting name":       {setting("PATH = '/'"), "is no name of a setting"},
+		"setting of lines":   {setting(`x = "a\nb"`), "one line of at most 1024 bytes"},
+		"long setting":       {setting("x = '" + strings.Repeat("y", 1025) + "'"), "one line of at most 1024 bytes"},
+		"many settings":      {setting(many), "more than 16 settings"},
 		"mount name":         {role("mounts = [ { path = '~/in/deep', name = 'a/b' } ]"), "/mnt/NAME"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -367,6 +391,20 @@ func TestHostPatterns(t *testing.T) {
 	}
 }
 
+// setting is a role with a skill a that is told something.
+func setting(pair string) string {
+	return "[roles.r]\nskills = ['a']\nsettings = { a = { " + pair + " } }"
+}
+
+func TestSettings(t *testing.T) {
+	clean(t)
+	c := load(t, "[roles.r]\nskills = ['a', 'b']\nsettings = { a = { units = 'metric', where = 'São Paulo' }, assistant = { x_1 = '' } }\n")
+	want := map[host.SkillName]wire.Settings{"a": {"units": "metric", "where": "São Paulo"}, "assistant": {"x_1": ""}}
+	if got := c.Roles["r"].Settings; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestLiteralKeysAreRefusedAndNotRepeated(t *testing.T) {
 	clean(t)
 	for _, text := range []string{
@@ -376,6 +414,8 @@ func TestLiteralKeysAreRefusedAndNotRepeated(t *testing.T) {
 		"[providers.anthropic]\napi_key = 'sk-ant-hunter2",
 		"[secrets]\nx = 'sk-ant-hunter2'",
 		"[secrets.x]\nvalue = 'sk-ant-hunter2'",
+		setting("brave_key = 'hunter2'"), setting("api_token = 'hunter2'"), setting("x = 'sk-ant-hunter2'"),
+		setting("url = 'https://me:hunter2@searx.example'"),
 	} {
 		_, err := parse(text, "/x.toml", Overrides{})
 		if !errors.Is(err, host.ErrInvalid) || strings.Contains(err.Error(), "hunter2") {
@@ -455,7 +495,7 @@ func TestShippedFile(t *testing.T) {
 	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
 		t.Errorf("%q %q", r.Problems, r.Warnings)
 	}
-	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "todo", "calendar", "pdf"}) {
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf"}) {
 		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
 	}
 	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {
@@ -542,4 +582,37 @@ func FuzzParse(f *testing.F) {
 			c.Examine()
 		}
 	})
+}
+
+// TestReadmesOfSkills: what they say to copy into nanoclaw.toml is valid as it stands.
+func TestReadmesOfSkills(t *testing.T) {
+	home := clean(t)
+	files, err := filepath.Glob("../../skills/*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?s)```toml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			if strings.HasPrefix(m[1], "abi = ") {
+				continue
+			}
+			for _, p := range regexp.MustCompile(`path = "~/([a-z/]+)"`).FindAllStringSubmatch(m[1], -1) {
+				if err := os.MkdirAll(filepath.Join(home, p[1]), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			seen++
+			if _, err := parse(m[1], f, Overrides{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if seen < 4 {
+		t.Errorf("%d examples, want that of each skill that takes a grant", seen)
+	}
 }

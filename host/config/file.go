@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 // file is nanoclaw.toml as it is written: every table and every key that is known.
@@ -31,17 +32,21 @@ type assistantTable struct {
 }
 
 type modelTable struct {
-	Provider string `toml:"provider"`
-	Name     string `toml:"name"`
+	Provider string   `toml:"provider"`
+	Name     string   `toml:"name"`
+	Fallback []string `toml:"fallback"`
+	Images   *bool    `toml:"images"`
 }
 
 type providerTable struct {
+	Kind    string  `toml:"kind"`
 	APIKey  *source `toml:"api_key"`
 	BaseURL string  `toml:"base_url"`
 }
 
 type skillsTable struct {
-	Dir string `toml:"dir"`
+	Dir           string `toml:"dir"`
+	RequireSigned bool   `toml:"require_signed"`
 }
 
 type networkTable struct {
@@ -69,20 +74,21 @@ type limitKeys struct {
 }
 
 type roleTable struct {
-	Description string       `toml:"description"`
-	Prompt      string       `toml:"prompt"`
-	PromptFile  string       `toml:"prompt_file"`
-	Agent       string       `toml:"agent"`
-	Skills      []string     `toml:"skills"`
-	Delegates   []string     `toml:"delegates"`
-	PublicWeb   bool         `toml:"public_web"`
-	HTTP        []httpTable  `toml:"http"`
-	Mounts      []mountTable `toml:"mounts"`
-	Model       roleModel    `toml:"model"`
-	LLM         llmTable     `toml:"llm"`
-	Sensitive   bool         `toml:"sensitive"`
-	AcceptRisk  string       `toml:"accept_risk"`
-	Runtime     string       `toml:"runtime"`
+	Description string                   `toml:"description"`
+	Prompt      string                   `toml:"prompt"`
+	PromptFile  string                   `toml:"prompt_file"`
+	Agent       string                   `toml:"agent"`
+	Skills      []string                 `toml:"skills"`
+	Settings    map[string]wire.Settings `toml:"settings"`
+	Delegates   []string                 `toml:"delegates"`
+	PublicWeb   bool                     `toml:"public_web"`
+	HTTP        []httpTable              `toml:"http"`
+	Mounts      []mountTable             `toml:"mounts"`
+	Model       roleModel                `toml:"model"`
+	LLM         llmTable                 `toml:"llm"`
+	Sensitive   bool                     `toml:"sensitive"`
+	AcceptRisk  string                   `toml:"accept_risk"`
+	Runtime     string                   `toml:"runtime"`
 	limitKeys
 }
 

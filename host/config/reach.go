@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -43,41 +42,6 @@ type Cause struct {
 }
 
 func (c Cause) String() string { return fmt.Sprintf("%s (%s)", c.Role, c.What) }
-
-// Choice is the model that answers for a role, with "auto" decided: the first provider whose
-// key is configured and there, else offline.
-func (c *Config) Choice(r *host.Role) host.ModelChoice {
-	m := c.Model
-	if r.Model != "" {
-		m = c.Models[r.Model]
-	}
-	if m.Provider != auto {
-		return m
-	}
-	m.Provider = offline
-	for _, name := range autoOrder {
-		if p := c.Providers[name]; p.hasKey() && (p.Local || !r.LocalOnly) {
-			m.Provider = name
-			break
-		}
-	}
-	return m
-}
-
-// hasKey reports whether a key can be expected, without reading it.
-func (p Provider) hasKey() bool {
-	k := p.APIKey
-	switch {
-	case k == nil:
-		return false
-	case k.Env != "":
-		return os.Getenv(k.Env) != ""
-	case k.File != "":
-		_, err := os.Stat(k.File)
-		return err == nil
-	}
-	return true
-}
 
 // Examine walks the delegation graph. What one role holds or reads, the roles it works with
 // may come to hold or read: a task carries data one way and its answer the other. So the
@@ -196,21 +160,6 @@ func (c *Config) own(r *host.Role) *Reach {
 		}
 	}
 	return out
-}
-
-func (c *Config) modelOf(r *host.Role) string {
-	m := c.Choice(r)
-	switch {
-	case m.Provider != offline:
-		place := c.Providers[m.Provider].BaseURL
-		if place == "" {
-			place = "its own address"
-		}
-		return fmt.Sprintf("%s, model %s, at %s: everything this role reads is sent there", m.Provider, m.Model, place)
-	case c.Model.Provider == auto && r.Model == "":
-		return "offline, because no provider has a key: nothing leaves this machine"
-	}
-	return "offline: nothing leaves this machine"
 }
 
 func (c *Config) warnings() (out []string) {

@@ -99,11 +99,18 @@ func TestMainIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestChoice(t *testing.T) {
+// TestChoices: which providers answer, in turn, and that check names all of them.
+func TestChoices(t *testing.T) {
 	home := clean(t)
 	key := write(t, filepath.Join(home, "key"), "k")
 	t.Setenv("THERE", "k")
 	anth := func(s string) string { return "[providers.anthropic]\napi_key = " + s + "\n" }
+	const (
+		named  = "[model]\nname = 'm'\n"
+		openai = "[providers.openai]\napi_key = { env = 'THERE' }\n"
+		ollama = "[providers.ollama]\nkind = 'openai'\nbase_url = 'http://127.0.0.1:11434/v1'\n"
+		lists  = "[models.b]\nprovider = 'ollama'\nname = 'b'\nfallback = ['c']\n[models.c]\nprovider = 'offline'\n"
+	)
 	for name, tc := range map[string]struct{ text, role, want string }{
 		"nothing":            {"", "", "offline"},
 		"variable there":     {anth("{ env = 'THERE' }"), "", "anthropic"},
@@ -112,21 +119,45 @@ func TestChoice(t *testing.T) {
 		"file not there":     {anth("{ file = 'nowhere' }"), "", "offline"},
 		"command":            {anth("{ command = ['x'] }"), "", "anthropic"},
 		"managed":            {anth("'proxy-managed'"), "", "anthropic"},
-		"second":             {anth("{ env = 'NOT_THERE' }") + "[providers.openai]\napi_key = { env = 'THERE' }", "", "openai"},
-		"first of two":       {anth("{ env = 'THERE' }") + "[providers.openai]\napi_key = { env = 'THERE' }", "", "anthropic"},
+		"second":             {named + anth("{ env = 'NOT_THERE' }") + openai, "", "openai"},
+		"first of two":       {anth("{ env = 'THERE' }") + openai, "", "anthropic"},
+		"first in the file":  {named + openai + anth("{ env = 'THERE' }"), "", "openai"},
+		"needs no key":       {named + ollama + anth("{ env = 'THERE' }"), "", "ollama"},
 		"local only":         {anth("{ env = 'THERE' }"), "model.local_only = true", "offline"},
 		"local":              {anth("{ env = 'THERE' }") + "base_url = 'http://127.0.0.1:1/'", "model.local_only = true", "anthropic"},
+		"local, not first":   {named + anth("{ env = 'THERE' }") + ollama, "model.local_only = true", "ollama"},
 		"written":            {"[model]\nprovider = 'offline'\n" + anth("{ env = 'THERE' }"), "", "offline"},
 		"by name":            {"[models.x]\nprovider = 'offline'\n" + anth("{ env = 'THERE' }"), "model = 'x'", "offline"},
+		"fallback":           {"[model]\nfallback = ['b']\n" + anth("{ env = 'THERE' }") + ollama + lists, "", "anthropic ollama offline"},
+		"fallback's first":   {"[model]\nfallback = ['b', 'c']\n" + anth("{ env = 'THERE' }") + ollama + lists, "", "anthropic ollama offline"},
+		"fallback by name":   {ollama + lists, "model = { name = 'b', local_only = true }", "ollama offline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := load(t, tc.text+"\n[roles.r]\n"+tc.role)
-			if got := c.Choice(c.Roles["r"]); got.Provider != tc.want {
-				t.Errorf("chose %+v, want %s", got, tc.want)
+			var got []string
+			for _, m := range c.Choices(c.Roles["r"]) {
+				got = append(got, m.Provider)
 			}
-			if said := c.Examine().Roles[0].Model; !strings.HasPrefix(said, tc.want) {
+			if strings.Join(got, " ") != tc.want {
+				t.Errorf("chose %q, want %s", got, tc.want)
+			}
+			said := c.Examine().Roles[0].Model
+			for i, part := range strings.Split(said, "; if that fails, ") {
+				if i >= len(got) || !strings.HasPrefix(part, got[i]) {
+					t.Errorf("check says %q", said)
+				}
+			}
+			if away := strings.Contains(said, "is sent there"); away == (strings.Trim(tc.want, " ") == "offline") {
 				t.Errorf("check says %q", said)
 			}
 		})
+	}
+}
+
+func TestImages(t *testing.T) {
+	clean(t)
+	c := load(t, "[models.a]\nprovider='offline'\nimages=false\n[models.b]\nprovider='offline'\nimages=true\n[models.c]\nprovider='offline'")
+	if !c.Models["a"].Blind || c.Models["b"].Blind || c.Models["c"].Blind || c.Model.Blind {
+		t.Errorf("models %+v", c.Models)
 	}
 }

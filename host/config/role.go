@@ -32,7 +32,7 @@ func (b *builder) roles(c *Config, f *file) {
 	for _, name := range names {
 		b.delegates(c, c.Roles[host.RoleName(name)])
 	}
-	for _, cycle := range cycles(c.Roles) {
+	for _, cycle := range cycles(names, func(n string) []string { return f.Roles[n].Delegates }) {
 		b.fail("roles."+cycle[0]+".delegates", "roles delegate in a circle: %s", strings.Join(cycle, " → "))
 	}
 }
@@ -55,6 +55,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 		}
 		r.Skills = append(r.Skills, host.SkillName(s))
 	}
+	b.settings(at+".settings", r, t.Settings)
 	for _, d := range t.Delegates {
 		r.Delegates = append(r.Delegates, host.RoleName(d))
 	}
@@ -94,18 +95,6 @@ func (b *builder) prompt(at string, t roleTable) string {
 	return text
 }
 
-// roleModel checks that the role's model exists and, where it must, stays on this machine.
-func (b *builder) roleModel(c *Config, at string, r *host.Role) {
-	if r.Model != "" && c.Models[r.Model].Provider == "" {
-		b.fail(at+".model", "there is no [models.%s]", r.Model)
-		return
-	}
-	m := c.Choice(r)
-	if r.LocalOnly && m.Provider != offline && !c.Providers[m.Provider].Local {
-		b.fail(at+".model", "local_only is set, but provider %s is not on this machine", m.Provider)
-	}
-}
-
 func (b *builder) delegates(c *Config, r *host.Role) {
 	at := "roles." + string(r.Name) + ".delegates"
 	for i, d := range r.Delegates {
@@ -118,27 +107,27 @@ func (b *builder) delegates(c *Config, r *host.Role) {
 	}
 }
 
-// cycles finds the circles of the delegation graph, each once, by depth-first search.
-func cycles(roles map[host.RoleName]*host.Role) (out [][]string) {
+// cycles finds the circles of a graph, each once, by depth-first search.
+func cycles(names []string, next func(string) []string) (out [][]string) {
 	const open, done = 1, 2
-	state := make(map[host.RoleName]int)
+	state := make(map[string]int)
 	var trail []string
-	var walk func(host.RoleName)
-	walk = func(n host.RoleName) {
-		if roles[n] == nil || state[n] == done {
+	var walk func(string)
+	walk = func(n string) {
+		if state[n] == done {
 			return
 		}
 		if state[n] == open {
-			out = append(out, append(slices.Clone(trail[slices.Index(trail, string(n)):]), string(n)))
+			out = append(out, append(slices.Clone(trail[slices.Index(trail, n):]), n))
 			return
 		}
-		state[n], trail = open, append(trail, string(n))
-		for _, d := range roles[n].Delegates {
+		state[n], trail = open, append(trail, n)
+		for _, d := range next(n) {
 			walk(d)
 		}
 		state[n], trail = done, trail[:len(trail)-1]
 	}
-	for _, n := range slices.Sorted(maps.Keys(roles)) {
+	for _, n := range names {
 		walk(n)
 	}
 	return out

@@ -28,10 +28,12 @@ const (
 	removeTimeout = 10 * time.Second
 )
 
-// labelPrefix is put before every label; labelInstall says whose a container is.
+// labelPrefix is put before every label; labelInstall says whose a container is, and labelHost
+// which process made it.
 const (
 	labelPrefix  = "nanoclaw."
 	labelInstall = labelPrefix + "install"
+	labelHost    = labelPrefix + "host"
 )
 
 // nobody is the uid and gid of agents whose host is root: never 0.
@@ -41,6 +43,7 @@ const nobody = 65532
 type DockerConfig struct {
 	Endpoint  string // "" = as Endpoint finds it
 	InstallID string // label of everything this installation makes
+	HostID    string // label of everything this process makes
 	Runtime   string // OCI runtime; "" = the daemon's default
 	UID, GID  int    // inside containers; 0 is replaced by 65532
 	Log       hclog.Logger
@@ -143,7 +146,18 @@ func (d *Docker) Owner() (uid, gid int) { return d.cfg.UID, d.cfg.GID }
 func (d *Docker) Reap(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	found, err := d.api.ContainerList(ctx, api.ListOptions{All: true, Filters: d.mine()})
+	return d.reap(ctx, d.mine())
+}
+
+// ReapHost removes what the process with this HostID made.
+func (d *Docker) ReapHost(ctx context.Context, id string) (int, error) {
+	which := d.mine()
+	which.Add("label", labelHost+"="+id)
+	return d.reap(ctx, which)
+}
+
+func (d *Docker) reap(ctx context.Context, which filters.Args) (int, error) {
+	found, err := d.api.ContainerList(ctx, api.ListOptions{All: true, Filters: which})
 	if err != nil {
 		return 0, d.explain("look for orphans", err)
 	}

@@ -24,7 +24,7 @@ func (d *Docker) harden(s host.Spec) (*api.Config, *api.HostConfig) {
 	for k, v := range s.Labels {
 		labels[labelPrefix+k] = v
 	}
-	labels[labelInstall] = d.cfg.InstallID
+	labels[labelInstall], labels[labelHost] = d.cfg.InstallID, d.cfg.HostID
 	no := false
 	config := &api.Config{
 		Image: s.Image, Entrypoint: []string{"/runner"}, Cmd: s.Args, WorkingDir: "/", Env: []string{"PATH=/"},

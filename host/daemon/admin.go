@@ -121,6 +121,15 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, wire.Decode(resp.Body, 1<<20, &s)
 }
 
+// Reload asks the host to look at its configuration and at plugins/ now.
+func (c *Client) Reload(ctx context.Context) error {
+	resp, err := c.do(ctx, http.MethodPost, "/v1/reload", nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // Say delivers one message; nil means that the host has it on disk.
 func (c *Client) Say(ctx context.Context, chat string, in console.Input) error {
 	b, err := json.Marshal(in)

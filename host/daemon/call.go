@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,81 +76,104 @@ func parseFS(s string) (p wire.Preopen, err error) {
 	return wire.Preopen{Guest: path.Join("/workspace", dir), ReadOnly: mode == "ro"}, nil
 }
 
-// Call is one tool call of one file.
+// Call is one tool call, or one turn of a skill agent: then Tool is "turn" and Arguments are
+// a wire.Turn.
 type Call struct {
-	File      string
 	Tool      string // the skill's own name for it, or the public one
 	Arguments []byte
+	Turn      host.TurnID // what the skill learns as its turn; "" = a new one
 	Grants    CallGrants
 	Workspace string       // "" = a new empty directory that is removed afterwards
 	Notice    func(string) // told what was refused and how to grant it
+	// Broker changes what the call's broker works with, to record and replay what it is answered; may be nil.
+	Broker func(*broker.Config)
 }
 
-// SkillCall runs c in an agent container of its own under exactly its grants. It needs no
-// running host and shares nothing with one but compiled plugins.
-func SkillCall(ctx context.Context, cfg *config.Config, log hclog.Logger, c Call) (wire.ToolOutcome, error) {
-	var none wire.ToolOutcome
-	file, err := skill.Read(c.File)
+// Calls calls one admitted file on one engine. It needs no running host and shares nothing
+// with one but compiled plugins. It is safe for concurrent use.
+type Calls struct {
+	cfg    *config.Config
+	log    hclog.Logger
+	engine *Engine
+	skill  *host.Skill
+}
+
+// OpenCalls admits the file at path.
+func OpenCalls(ctx context.Context, cfg *config.Config, log hclog.Logger, path string) (*Calls, error) {
+	file, err := skill.Read(path)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	engine, err := OpenEngine(ctx, cfg, log)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
-	defer engine.Close()
 	reg := skill.NewRegistry(skill.Config{
 		Dir: cfg.SkillsDir, State: cfg.StateDir, Admit: engine.Admitter(log.Named("admit")), Log: log.Named("skill"),
 	})
 	k, err := reg.AdmitFile(ctx, file)
 	if err != nil {
-		return none, err
+		return nil, errors.Join(err, engine.Close())
 	}
+	return &Calls{cfg, log, engine, k}, nil
+}
+
+// Close releases the engine. No call may be running.
+func (s *Calls) Close() error { return s.engine.Close() }
+
+// Call runs c in an agent container of its own under exactly its grants.
+func (s *Calls) Call(ctx context.Context, c Call) (out wire.ToolOutcome, err error) {
 	tmp, err := os.MkdirTemp("", "nanoclaw-call-")
 	if err != nil {
-		return none, err
+		return out, err
 	}
 	defer os.RemoveAll(tmp)
-	m, done, err := callManager(ctx, cfg, log, engine, c, tmp)
+	m, done, err := s.manager(ctx, c, tmp)
 	if err != nil {
-		return none, err
+		return out, err
 	}
 	defer done()
-	job, err := callJob(c, k, tmp)
+	job, err := callJob(c, s.skill, tmp)
 	if err != nil {
-		return none, err
+		return out, err
 	}
-	name, err := publicTool(k, c.Tool)
+	if s.skill.Manifest.Kind == host.KindAgent && c.Tool == "turn" {
+		if err := wire.Unmarshal(c.Arguments, &job.Input); err != nil {
+			return out, fmt.Errorf("%w: the arguments are not a turn: %w", host.ErrInvalid, err)
+		}
+		job.Input.Turn = string(job.Scope.Turn)
+		reply, err := m.Turn(ctx, job)
+		return wire.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult(reply.Text)}, err
+	}
+	name, err := publicTool(s.skill, c.Tool)
 	if err != nil {
-		return none, err
+		return out, err
 	}
 	return m.Call(ctx, job, wire.ToolCall{Name: name, Arguments: c.Arguments, Turn: string(job.Scope.Turn)})
 }
 
-// callManager builds a broker and an agent manager on a store that lives in tmp.
-func callManager(
-	ctx context.Context, cfg *config.Config, log hclog.Logger, e *Engine, c Call, tmp string,
-) (*agent.Manager, func(), error) {
+// manager builds a broker and an agent manager on a store that lives in tmp.
+func (s *Calls) manager(ctx context.Context, c Call, tmp string) (*agent.Manager, func(), error) {
 	st, err := store.Open(ctx, filepath.Join(tmp, "call.db"))
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := audit.Open(filepath.Join(cfg.StateDir, "audit-calls"))
+	rows, err := audit.Open(filepath.Join(s.cfg.StateDir, "audit-calls"))
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
-	b := newBroker(cfg, broker.Config{
-		Audit: rows, KV: st, Usage: st, Log: log.Named("broker"),
+	b := newBroker(s.cfg, broker.Config{
+		Audit: rows, KV: st, Usage: st, Log: s.log.Named("broker"),
 		Notice: func(_ host.Scope, what string) { c.Notice(what) },
-	})
+	}, c.Broker)
 	m := agent.New(agent.Config{
-		Engine: e.Engine, Image: e.Image, Handler: b.Handler, Workspaces: filepath.Join(tmp, "workspaces"),
-		MaxAgents: 1, MaxDelegates: 1, Timezone: cfg.Assistant.Timezone, Log: log.Named("agent"),
+		Engine: s.engine.Engine, Image: s.engine.Image, Handler: b.Handler, Workspaces: filepath.Join(tmp, "workspaces"),
+		MaxAgents: 1, MaxDelegates: 1, Timezone: s.cfg.Assistant.Timezone, Log: s.log.Named("agent"),
 	})
 	return m, func() {
 		m.Close(context.WithoutCancel(ctx))
 		if err := errors.Join(st.Close(), rows.Close()); err != nil {
-			log.Warn("skill call", "error", err)
+			s.log.Warn("skill call", "error", err)
 		}
 	}, nil
 }
@@ -159,10 +183,15 @@ func callJob(c Call, k *host.Skill, tmp string) (agent.Job, error) {
 	name := k.Manifest.Name
 	role := &host.Role{
 		Name: "skill-call", Skills: []host.SkillName{name}, HTTP: c.Grants.HTTP, PublicWeb: c.Grants.PublicWeb,
-		Withhold: []host.Capability{host.CapTool}, Limits: config.DefaultLimits(),
+		Limits: config.DefaultLimits(),
+	}
+	brain := host.SkillName("")
+	if k.Manifest.Kind == host.KindAgent { // its tools are the other skills of its role: none
+		brain, role.Skills = name, nil
 	}
 	for cap, given := range map[host.Capability]bool{
-		host.CapFS: len(c.Grants.FS) > 0, host.CapLLM: c.Grants.LLM, host.CapKV: c.Grants.KV,
+		host.CapTool: brain != "",
+		host.CapFS:   len(c.Grants.FS) > 0, host.CapLLM: c.Grants.LLM, host.CapKV: c.Grants.KV,
 	} {
 		if !given {
 			role.Withhold = append(role.Withhold, cap)
@@ -187,7 +216,7 @@ func callJob(c Call, k *host.Skill, tmp string) (agent.Job, error) {
 	}
 	return agent.Job{
 		Scope: host.Scope{
-			Turn: host.NewTurnID(), Role: role, Skills: map[host.SkillName]*host.Skill{name: k},
+			Turn: cmp.Or(c.Turn, host.NewTurnID()), Role: role, Brain: brain, Skills: map[host.SkillName]*host.Skill{name: k},
 			Agent: host.Agent{ID: host.NewAgentID(role.Name, "cli", "", host.ChatID(name)), Role: role.Name},
 			Emit:  func(host.Event) {},
 		},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -39,9 +40,9 @@ type Options struct {
 // Daemon is one running host.
 type Daemon struct {
 	opt     Options
-	cfg     *config.Config
 	log     hclog.Logger
 	started time.Time
+	current atomic.Pointer[inForce]
 
 	engine  *Engine
 	store   *store.Store
@@ -53,12 +54,32 @@ type Daemon struct {
 	router  *router.Router
 	admin   *http.Server
 
+	poke      chan struct{} // look at plugins and configuration now
+	once      sync.Once     // closes ready
+	badConfig string        // what is wrong with the file now, told already; belongs to watch
+
 	mu      sync.Mutex
 	notices map[host.TurnID]int // refusals shown so far, of turns that run
 
 	background context.CancelFunc
 	wg         sync.WaitGroup
 	closers    []func() error // run backwards at the end
+}
+
+// inForce is a configuration and the broker made of it. Turns keep what they began with.
+type inForce struct {
+	cfg    *config.Config
+	broker *broker.Broker
+}
+
+func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
+
+// use puts cfg in force for what begins from now on.
+func (d *Daemon) use(cfg *config.Config) {
+	d.current.Store(&inForce{cfg, newBroker(cfg, broker.Config{
+		Audit: d.audit, KV: d.store, Usage: d.store, Notice: d.refused, Log: d.log.Named("broker"),
+	}, nil)})
+	d.router.SetRoutes(routes(cfg))
 }
 
 // Start brings a host up. It returns once messages are taken; plugins that need compiling
@@ -68,9 +89,10 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 		opt.Notice = func(string) {}
 	}
 	d := &Daemon{
-		opt: opt, cfg: opt.Config, log: opt.Log, started: time.Now(), ready: make(chan struct{}),
-		notices: make(map[host.TurnID]int),
+		opt: opt, log: opt.Log, started: time.Now(), ready: make(chan struct{}), poke: make(chan struct{}, 1),
+		notices: make(map[host.TurnID]int), console: console.New(),
 	}
+	d.current.Store(&inForce{cfg: opt.Config})
 	defer func() {
 		if err != nil {
 			d.close()
@@ -83,21 +105,20 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.openAgents()
-	d.startPlugins()
 	return d, d.serve(ctx)
 }
 
 func (d *Daemon) openState(ctx context.Context) error {
-	unlock, err := lockState(d.cfg.StateDir)
+	unlock, err := lockState(d.config().StateDir)
 	if err != nil {
 		return err
 	}
 	d.onClose(func() error { unlock(); return nil })
-	if d.store, err = store.Open(ctx, filepath.Join(d.cfg.StateDir, "nanoclaw.db")); err != nil {
+	if d.store, err = store.Open(ctx, filepath.Join(d.config().StateDir, "nanoclaw.db")); err != nil {
 		return err
 	}
 	d.onClose(d.store.Close)
-	if d.audit, err = audit.Open(filepath.Join(d.cfg.StateDir, "audit")); err != nil {
+	if d.audit, err = audit.Open(filepath.Join(d.config().StateDir, "audit")); err != nil {
 		return err
 	}
 	d.onClose(d.audit.Close)
@@ -105,15 +126,17 @@ func (d *Daemon) openState(ctx context.Context) error {
 }
 
 func (d *Daemon) openEngine(ctx context.Context) (err error) {
-	if d.cfg.Engine.RequireSandbox {
+	if d.config().Engine.RequireSandbox {
 		return fmt.Errorf("%w: engine.require_sandbox is true and this is not a microVM sandbox", host.ErrDenied)
 	}
-	if d.engine, err = OpenEngine(ctx, d.cfg, d.log); err != nil {
+	if d.engine, err = OpenEngine(ctx, d.config(), d.log); err != nil {
 		return err
 	}
 	d.onClose(d.engine.Close)
 	if !d.engine.Isolated() {
 		d.opt.Notice(NoContainers)
+	} else if err := d.leaveNothing(); err != nil {
+		d.log.Warn("a container may stay behind if this host is killed while it starts one", "error", err)
 	}
 	n, err := d.engine.Reap(ctx)
 	if err != nil {
@@ -126,47 +149,29 @@ func (d *Daemon) openEngine(ctx context.Context) (err error) {
 }
 
 func (d *Daemon) openAgents() {
-	b := newBroker(d.cfg, broker.Config{
-		Audit: d.audit, KV: d.store, Usage: d.store, Notice: d.refused, Log: d.log.Named("broker"),
-	})
-	e := d.cfg.Engine
+	cfg := d.config()
+	e := cfg.Engine
 	d.agents = agent.New(agent.Config{
-		Engine: d.engine.Engine, Image: d.engine.Image, Handler: b.Handler,
-		Workspaces: filepath.Join(d.cfg.StateDir, "workspaces"),
-		MaxAgents:  e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,
-		Timezone: d.cfg.Assistant.Timezone, Log: d.log.Named("agent"),
+		Engine: d.engine.Engine, Image: d.engine.Image, Workspaces: filepath.Join(cfg.StateDir, "workspaces"),
+		Handler:   func(s host.Scope) http.Handler { return d.current.Load().broker.Handler(s) },
+		MaxAgents: e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,
+		Timezone: cfg.Assistant.Timezone, Log: d.log.Named("agent"),
 	})
 	d.onClose(func() error { d.agents.Close(context.Background()); return nil })
 	d.skills = skill.NewRegistry(skill.Config{
-		Dir: d.cfg.SkillsDir, State: d.cfg.StateDir, Admit: d.engine.Admitter(d.log.Named("admit")),
-		Log: d.log.Named("skill"),
-	})
-}
-
-// startPlugins reads plugins/ beside everything else: compiling a new file takes seconds.
-func (d *Daemon) startPlugins() {
-	ctx, cancel := context.WithCancel(context.Background())
-	d.background = cancel
-	d.wg.Go(func() {
-		defer close(d.ready)
-		if err := d.skills.Refresh(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error("plugins", "dir", d.cfg.SkillsDir, "error", err)
-		}
-		for _, s := range d.skills.List() {
-			if s.State != skill.Ready && ctx.Err() == nil {
-				d.opt.Notice(fmt.Sprintf("plugin %s is not usable: %s", filepath.Base(s.File), s.Why))
-			}
-		}
+		Dir: cfg.SkillsDir, State: cfg.StateDir, RequireSigned: cfg.RequireSigned,
+		Admit: d.engine.Admitter(d.log.Named("admit")), Log: d.log.Named("skill"), Notice: d.tell,
 	})
 }
 
 func (d *Daemon) serve(ctx context.Context) error {
-	d.console = console.New()
+	cfg := d.config()
 	d.router = router.New(router.Config{
-		Store: d.store, Channels: []channel.Channel{d.console}, Routes: routes(d.cfg),
+		Store: d.store, Channels: []channel.Channel{d.console},
 		Turn: d.turn, Help: d.help, Grace: grace, Log: d.log.Named("router"),
 	})
-	l, err := listen(d.cfg.StateDir)
+	d.use(cfg)
+	l, err := listen(cfg.StateDir)
 	if err != nil {
 		return err
 	}
@@ -177,9 +182,20 @@ func (d *Daemon) serve(ctx context.Context) error {
 	mux := http.NewServeMux()
 	d.console.Register(mux)
 	mux.HandleFunc("GET /v1/status", d.serveStatus)
+	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
+	ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
+	d.wg.Go(func() { d.watch(ctx) }) // reads plugins/ at once: compiling a new file takes seconds
 	return nil
+}
+
+// Reload makes the host look at its configuration and at plugins/ now.
+func (d *Daemon) Reload() {
+	select {
+	case d.poke <- struct{}{}:
+	default:
+	}
 }
 
 func (d *Daemon) serveAdmin(l net.Listener) {

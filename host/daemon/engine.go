@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,6 +26,9 @@ const RuntimeNone = "none"
 // NoContainers is announced at every start with RuntimeNone.
 const NoContainers = `engine.runtime is "none": agents run without containers, on WASM isolation alone; ` +
 	"anything that breaks out of wazero has this user's rights"
+
+// processID is the label of the containers that this process makes.
+var processID = strings.ToLower(rand.Text()[:16])
 
 // Engine is what agents run on: an engine, the image to start and the runner in it.
 type Engine struct {
@@ -54,7 +58,7 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 		return nil, err
 	}
 	d, err := container.NewDocker(ctx, container.DockerConfig{
-		InstallID: install, Runtime: cfg.Engine.Runtime, UID: os.Getuid(), GID: os.Getgid(), Log: log,
+		InstallID: install, HostID: processID, Runtime: cfg.Engine.Runtime, UID: os.Getuid(), GID: os.Getgid(), Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; 'nanoclaw doctor --fix' sets Docker up", err)

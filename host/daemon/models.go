@@ -11,11 +11,11 @@ import (
 )
 
 // newBroker puts the host side of capability calls together. Keys are fetched at the
-// moment of use and live no longer than it.
-func newBroker(cfg *config.Config, parts broker.Config) *broker.Broker {
+// moment of use and live no longer than it. change has the last word on parts; nil = none.
+func newBroker(cfg *config.Config, parts broker.Config, change func(*broker.Config)) *broker.Broker {
 	ends := make(map[string]model.Endpoint)
 	for name, p := range cfg.Providers {
-		end := model.Endpoint{BaseURL: p.BaseURL}
+		end := model.Endpoint{Kind: p.Kind, BaseURL: p.BaseURL}
 		if p.APIKey != nil {
 			end.Key = func() (string, error) {
 				k, err := secret.Resolve("providers."+name+".api_key", *p.APIKey)
@@ -24,7 +24,9 @@ func newBroker(cfg *config.Config, parts broker.Config) *broker.Broker {
 		}
 		ends[name] = end
 	}
-	models := model.New(model.Config{Choose: cfg.Choice, Endpoints: ends, Proxy: cfg.Network.ProxyFunc()})
+	models := model.New(model.Config{
+		Choose: cfg.Choices, Endpoints: ends, Proxy: cfg.Network.ProxyFunc(), Log: parts.Log,
+	})
 	parts.Models = func(role *host.Role, name string) (broker.Model, error) { return models.Model(role, name) }
 	parts.Secrets = func(name string) (secret.Key, error) {
 		src, ok := cfg.Secrets[name]
@@ -34,5 +36,8 @@ func newBroker(cfg *config.Config, parts broker.Config) *broker.Broker {
 		return secret.Resolve(name, src)
 	}
 	parts.Proxy = cfg.Network.ProxyFunc()
+	if change != nil {
+		change(&parts)
+	}
 	return broker.New(parts)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/agent"
+	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/store"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
@@ -24,9 +25,10 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	if err := d.waitForPlugins(ctx, emit); err != nil {
 		return "", err
 	}
-	role := d.cfg.Roles[a.Role]
+	cfg := d.config()
+	role := cfg.Roles[a.Role]
 	if role == nil {
-		return "", fmt.Errorf("%w: role %s is no longer in %s", host.ErrNotFound, a.Role, d.cfg.Path)
+		return "", fmt.Errorf("%w: role %s is no longer in %s", host.ErrNotFound, a.Role, cfg.Path)
 	}
 	scope, err := d.scope(a, role, t.ID)
 	if err != nil {
@@ -39,8 +41,8 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 		return "", err
 	}
 	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Input: wire.Turn{
-		Turn: string(t.ID), System: d.system(role), History: history, Messages: chatMessages(t.Messages),
-		Tools: publicTools(scope), DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
+		Turn: string(t.ID), System: system(cfg, role), History: history, Messages: chatMessages(t.Messages),
+		Tools: publicTools(scope), Skills: skillTexts(scope), DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
 	}})
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", role.Name, err)
@@ -114,6 +116,16 @@ func publicTools(s host.Scope) []wire.Tool {
 	return out
 }
 
+// skillTexts are the instructions that come with the role's skills.
+func skillTexts(s host.Scope) (out []wire.SkillText) {
+	for _, name := range s.Role.Skills {
+		if k := s.Skills[name]; k != nil && k.Text != "" {
+			out = append(out, wire.SkillText{Name: string(name), Description: k.Manifest.Description, Text: k.Text})
+		}
+	}
+	return out
+}
+
 func chatMessages(ms []host.Message) []wire.ChatMessage {
 	out := make([]wire.ChatMessage, len(ms))
 	for i, m := range ms {
@@ -124,16 +136,16 @@ func chatMessages(ms []host.Message) []wire.ChatMessage {
 	return out
 }
 
-func (d *Daemon) system(role *host.Role) string {
+func system(cfg *config.Config, role *host.Role) string {
 	return fmt.Sprintf("You are %s, the %s agent of a personal assistant. The owner's time zone is %s.\n\n%s",
-		d.cfg.Assistant.Name, role.Name, d.cfg.Assistant.Timezone, strings.TrimSpace(role.Prompt))
+		cfg.Assistant.Name, role.Name, cfg.Assistant.Timezone, strings.TrimSpace(role.Prompt))
 }
 
 // help answers /help.
 func (d *Daemon) help(name host.RoleName) string {
 	var b strings.Builder
 	b.WriteString("/help shows this, /stop ends the answer that is being worked on.\n")
-	role := d.cfg.Roles[name]
+	role := d.config().Roles[name]
 	select {
 	case <-d.ready:
 	default:
@@ -164,8 +176,8 @@ func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	st := d.agents.Stats()
 	s := Status{
-		Version: d.opt.Version, PID: os.Getpid(), Config: d.cfg.Path, State: d.cfg.StateDir, Started: d.started,
-		Runtime: d.cfg.Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
+		Version: d.opt.Version, PID: os.Getpid(), Config: d.config().Path, State: d.config().StateDir, Started: d.started,
+		Runtime: d.config().Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
 		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running + st.Spares, Spares: st.Spares,
 		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
 	}

@@ -11,8 +11,11 @@ import (
 
 // route finds the route of m: the chat's own, else the channel's first "*".
 func (r *Router) route(m host.Message) (host.Route, bool) {
+	r.mu.Lock()
+	routes := r.routes
+	r.mu.Unlock()
 	var wild *host.Route
-	for i, t := range r.cfg.Routes {
+	for i, t := range routes {
 		if t.Channel != m.Channel || t.Account != "" && t.Account != m.Account {
 			continue
 		}
@@ -20,7 +23,7 @@ func (r *Router) route(m host.Message) (host.Route, bool) {
 			return t, true
 		}
 		if t.Chat == "*" && wild == nil {
-			wild = &r.cfg.Routes[i]
+			wild = &routes[i]
 		}
 	}
 	if wild != nil {

@@ -26,7 +26,6 @@ type TurnFunc func(ctx context.Context, a host.Agent, t store.Turn, emit func(ho
 type Config struct {
 	Store    *store.Store
 	Channels []channel.Channel
-	Routes   []host.Route
 	Turn     TurnFunc
 	Help     func(role host.RoleName) string // answer to /help
 	Grace    time.Duration                   // how long Stop lets running turns finish
@@ -46,6 +45,7 @@ type Router struct {
 	mu      sync.Mutex
 	workers map[host.AgentID]*worker
 	closed  bool
+	routes  []host.Route
 }
 
 // errShutdown is the cause that leaves a turn for the next host.
@@ -62,6 +62,13 @@ func New(cfg Config) *Router {
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r
+}
+
+// SetRoutes says who answers which chat from now on. Without routes messages are recorded only.
+func (r *Router) SetRoutes(routes []host.Route) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.routes = routes
 }
 
 // Start takes up what the last host left, and begins to receive and send.

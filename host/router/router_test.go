@@ -83,8 +83,11 @@ func start(t *testing.T, path string, turn TurnFunc) fixture {
 	ch := newMemory()
 	r := New(Config{
 		Store: st, Channels: []channel.Channel{ch}, Turn: turn, Log: hclog.NewNullLogger(),
-		Help:   func(r host.RoleName) string { return "help for " + string(r) },
-		Routes: []host.Route{{Channel: "memory", Chat: "*", Role: "main"}, {Channel: "memory", Chat: "group", Role: "main", Trigger: "@Andy", Senders: []string{"bob"}}},
+		Help: func(r host.RoleName) string { return "help for " + string(r) },
+	})
+	r.SetRoutes([]host.Route{
+		{Channel: "memory", Chat: "*", Role: "main"},
+		{Channel: "memory", Chat: "group", Role: "main", Trigger: "@Andy", Senders: []string{"bob"}},
 	})
 	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -163,7 +166,7 @@ func TestFailedTurnGivesOneSentence(t *testing.T) {
 		return "", fmt.Errorf("agent main: %w: docker does not answer", host.ErrUnavailable)
 	})
 	f.deliver(t, say("a", "1", "one"))
-	if o := f.ch.next(t); o.Kind != host.OutError || !strings.Contains(o.Text, "docker does not answer") {
+	if o := f.ch.next(t); o.Kind != host.OutError || !strings.HasPrefix(o.Text, "I can't answer right now: docker does not answer. ") {
 		t.Fatalf("got %+v", o)
 	}
 }
@@ -314,12 +317,12 @@ func waitFor(t *testing.T, ok func() bool) {
 
 // TestRouteOfAChat: a chat's own route wins, then the first "*"; the daemon adds one of its own last.
 func TestRouteOfAChat(t *testing.T) {
-	r := &Router{cfg: Config{Routes: []host.Route{
+	r := &Router{routes: []host.Route{
 		{Channel: "c", Chat: "*", Role: "said"},
 		{Channel: "d", Chat: "*", Role: "other"},
 		{Channel: "c", Chat: "own", Role: "own"},
 		{Channel: "c", Chat: "*", Role: "main"},
-	}}}
+	}}
 	for chat, want := range map[host.ChatID]host.RoleName{"own": "own", "any": "said"} {
 		if got, ok := r.route(host.Message{Channel: "c", Chat: chat}); !ok || got.Role != want {
 			t.Errorf("chat %s: role %q, want %q", chat, got.Role, want)

@@ -114,9 +114,15 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 	return nil
 }
 
-// sentence is what a user reads of an error: what happened and whether to try again.
+// sentence is what a user reads of an error: what happened and whether to try again. Which role
+// it was and what kind of error is for the log.
 func sentence(err error) string {
 	msg := err.Error()
+	for _, kind := range []error{host.ErrUnavailable, host.ErrDenied, host.ErrNotFound, host.ErrCrashed, host.ErrInvalid} {
+		if _, rest, ok := strings.Cut(msg, kind.Error()+": "); ok && errors.Is(err, kind) {
+			msg = rest
+		}
+	}
 	if len(msg) > 500 {
 		msg = strings.ToValidUTF8(msg[:500], "") + "…"
 	}

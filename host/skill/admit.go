@@ -43,8 +43,8 @@ const maxMetered = 64 << 20
 // abandoned is the age at which another process's temporary directory counts as left behind.
 const abandoned = time.Hour
 
-// record is admitted.json. It is written last, so a directory without one is not admitted.
-type record struct {
+// admitted is admitted.json. It is written last, so a directory without one is not admitted.
+type admitted struct {
 	Digest host.Digest `json:"digest"` // of the file as dropped
 	Key    string      `json:"key"`
 	Wasm   string      `json:"wasm"` // hex sha256 of skill.wasm
@@ -54,22 +54,20 @@ type record struct {
 // already for this digest and Key. Two processes may admit the same file at once: each
 // works in a directory of its own and the first to finish gives it its name.
 func (r *Registry) AdmitFile(ctx context.Context, f *File) (*host.Skill, error) {
-	if r.cfg.Allow != nil {
-		if err := r.cfg.Allow(f); err != nil {
-			return nil, err
-		}
+	if f.Manifest.Kind == host.KindText {
+		return &host.Skill{Manifest: f.Manifest, Digest: f.Digest, Text: f.Text}, nil
 	}
-	want := record{Digest: f.Digest, Key: r.cfg.Admit.Key()}
+	want := admitted{Digest: f.Digest, Key: r.cfg.Admit.Key()}
 	dir := filepath.Join(r.cfg.State, "admitted", hexOf(f.Digest)+"-"+want.Key)
 	skill := &host.Skill{Manifest: f.Manifest, Digest: f.Digest, Dir: dir, Text: f.Text}
 	if r.isAdmitted(dir, want) {
 		return skill, nil
 	}
-	stored := r.stored(f.Digest)
+	stored := Stored(r.cfg.State, f.Digest)
 	if err := store(stored, f); err != nil {
 		return nil, fmt.Errorf("content store: %w", err)
 	}
-	r.progress("admitting " + filepath.Base(f.Path))
+	r.cfg.Progress("admitting " + filepath.Base(f.Path))
 	tmp, err := r.compile(ctx, stored, want)
 	if err != nil {
 		return nil, err
@@ -88,7 +86,7 @@ func (r *Registry) AdmitFile(ctx context.Context, f *File) (*host.Skill, error) 
 }
 
 // compile has stored admitted into a temporary directory beside the others.
-func (r *Registry) compile(ctx context.Context, stored string, rec record) (_ string, err error) {
+func (r *Registry) compile(ctx context.Context, stored string, rec admitted) (_ string, err error) {
 	parent := filepath.Join(r.cfg.State, "admitted")
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return "", err
@@ -123,12 +121,12 @@ func (r *Registry) compile(ctx context.Context, stored string, rec record) (_ st
 }
 
 // isAdmitted reports whether dir holds the admitted form that want describes, undamaged.
-func (r *Registry) isAdmitted(dir string, want record) bool {
+func (r *Registry) isAdmitted(dir string, want admitted) bool {
 	b, err := readRegular(filepath.Join(dir, "admitted.json"), 4096)
 	if err != nil {
 		return false
 	}
-	var got record
+	var got admitted
 	if json.Unmarshal(b, &got) != nil || got.Digest != want.Digest || got.Key != want.Key {
 		return false
 	}
@@ -137,10 +135,6 @@ func (r *Registry) isAdmitted(dir string, want record) bool {
 }
 
 func hexOf(d host.Digest) string { return strings.TrimPrefix(string(d), "sha256:") }
-
-func (r *Registry) stored(d host.Digest) string {
-	return filepath.Join(r.cfg.State, "skills", hexOf(d)+wasmSuffix)
-}
 
 func hexSum(b []byte) string {
 	sum := sha256.Sum256(b)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/sdk/module"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 // Custom sections of a skill.
@@ -35,6 +36,9 @@ type File struct {
 	Text     string // SKILL.md
 	Imports  []module.Import
 	Unbound  []string // WASI functions it imports and, without fs, gets only as stubs
+
+	Signature []byte // nil = unsigned; see Verify
+	message   []byte // what it signs: the bytes before it
 }
 
 // Read opens and checks one file: everything of admission that needs no compiler.
@@ -97,6 +101,9 @@ func (f *File) check() error {
 	if err := f.sections(info.Sections); err != nil {
 		return err
 	}
+	if f.message, f.Signature, err = signed(f.Bytes, info.Sections); err != nil {
+		return err
+	}
 	if need := int(info.MemoryPages+pagesPerMiB-1) / pagesPerMiB; need > f.Manifest.Limits.MemoryMiB {
 		return refuse("it starts with %d MiB of memory, its manifest says at most %d", need, f.Manifest.Limits.MemoryMiB)
 	}
@@ -104,7 +111,7 @@ func (f *File) check() error {
 	if err := f.imports(); err != nil {
 		return err
 	}
-	return exports(info.Exports)
+	return f.exports(info.Exports)
 }
 
 func (f *File) sections(all []module.Section) error {
@@ -122,6 +129,9 @@ func (f *File) sections(all []module.Section) error {
 			if f.Manifest, err = ParseManifest(s.Body); err != nil {
 				return refuse("%w", err)
 			}
+			if f.Manifest.Kind == host.KindText {
+				return refuse("its manifest says kind %q, which is for folders without code", host.KindText)
+			}
 			manifests++
 		case s.Name == SectionText:
 			if len(s.Body) > maxText || !utf8.Valid(s.Body) {
@@ -132,7 +142,8 @@ func (f *File) sections(all []module.Section) error {
 		}
 	}
 	if manifests != 1 || texts > 1 {
-		return refuse("%d sections %s and %d %s; exactly one and at most one are taken ('nanoclaw skill build' makes them)",
+		return refuse("%d sections %s and %d %s; exactly one and at most one are taken ('nanoclaw skill build' makes them,"+
+			" for foreign modules 'nanoclaw skill adopt')",
 			manifests, SectionManifest, texts, SectionText)
 	}
 	return nil
@@ -140,8 +151,9 @@ func (f *File) sections(all []module.Section) error {
 
 // ABI modules and the functions of each.
 const (
-	wasiModule = "wasi_snapshot_preview1"
-	coreModule = "nanoclaw_core_1"
+	wasiModule   = "wasi_snapshot_preview1"
+	coreModule   = "nanoclaw_core_1"
+	extismModule = "extism:host/env"
 )
 
 var (
@@ -154,6 +166,10 @@ var (
 		fd_tell fd_write path_create_directory path_filestat_get path_filestat_set_times path_link
 		path_open path_readlink path_remove_directory path_rename path_symlink path_unlink_file
 		poll_oneoff proc_exit proc_raise random_get sched_yield`)
+	// extismFunctions are those of Extism's ABI that the adapter has; http_request is a capability.
+	extismFunctions = strings.Fields(`alloc free length length_unsafe load_u8 load_u64 store_u8 store_u64
+		input_length input_offset input_load_u8 input_load_u64 output_set error_set config_get var_get var_set
+		http_request http_status_code http_headers log_trace log_debug log_info log_warn log_error get_log_level`)
 )
 
 // imports refuses what no grant could link, and what the manifest does not declare.
@@ -174,6 +190,11 @@ func (f *File) imports() error {
 			}
 		case i.Module == coreModule:
 			ok = slices.Contains(coreFunctions, i.Name)
+		case i.Module == extismModule && f.Manifest.Adapter == wire.AdapterExtism:
+			if _, http := f.Manifest.Need(host.CapHTTP); i.Name == "http_request" && !http {
+				return refuse("it imports http_request without declaring the capability %q", host.CapHTTP)
+			}
+			ok = slices.Contains(extismFunctions, i.Name)
 		case isCap && !declared:
 			return refuse("it imports %q without declaring the capability %q", i.Module, capability)
 		case isCap:
@@ -196,19 +217,28 @@ func capabilityOf(mod string) (host.Capability, bool) {
 	return "", false
 }
 
-func exports(all []module.Export) error {
+func (f *File) exports(all []module.Export) error {
 	has := func(name string, kind byte) bool { return slices.Contains(all, module.Export{Name: name, Kind: kind}) }
+	command := has("_start", module.KindFunc)
 	switch {
 	case !has("memory", module.KindMemory):
 		return refuse(`it does not export its memory as "memory"`)
-	case !has("nanoclaw_call", module.KindFunc) && !has("_start", module.KindFunc):
+	case f.Manifest.Adapter == wire.AdapterExtism:
+		for _, t := range f.Manifest.Tools {
+			if !has(t.Name, module.KindFunc) {
+				return refuse("it exports no function %q, which its manifest says is a tool", t.Name)
+			}
+		}
+	case f.Manifest.Adapter == wire.AdapterCommand && !command:
+		return refuse("it is no WASI command: it does not export _start")
+	case !has("nanoclaw_call", module.KindFunc) && !command:
 		return refuse("it exports neither nanoclaw_call nor _start")
 	}
 	return nil
 }
 
 // Pack embeds a manifest and the text of SKILL.md before the code, replacing what is
-// there. All other sections stay byte for byte.
+// there. A signature goes, since it fits no longer; all other sections stay byte for byte.
 func Pack(wasm []byte, m host.Manifest, text string) ([]byte, error) {
 	if err := check(&m); err != nil {
 		return nil, err
@@ -222,7 +252,7 @@ func Pack(wasm []byte, m host.Manifest, text string) ([]byte, error) {
 		return nil, refusal{err}
 	}
 	sections = slices.DeleteFunc(sections, func(s module.Section) bool {
-		return s.ID == module.SecCustom && (s.Name == SectionManifest || s.Name == SectionText)
+		return s.ID == module.SecCustom && slices.Contains([]string{SectionManifest, SectionText, SectionSignature}, s.Name)
 	})
 	at := slices.IndexFunc(sections, func(s module.Section) bool { return s.ID == module.SecCode })
 	if at < 0 {

@@ -239,6 +239,46 @@ func TestStartIsEnough(t *testing.T) {
 	}
 }
 
+// TestAdapters: who says how a foreign module is called gets that ABI and no other.
+func TestAdapters(t *testing.T) {
+	alloc, request := imp("extism:host/env", "alloc"), imp("extism:host/env", "http_request")
+	for name, c := range map[string]struct {
+		adapter, tool string
+		needs         []host.Need
+		exports       string
+		imports       [][]byte
+		want          string // "" = taken
+	}{
+		"plugin":                 {"extism", "run", nil, "run", [][]byte{alloc}, ""},
+		"plugin without imports": {"extism", "run", nil, "run", nil, ""},
+		"plugin, http declared":  {"extism", "run", []host.Need{need(host.CapHTTP)}, "run", [][]byte{request}, ""},
+		"plugin, http":           {"extism", "run", nil, "run", [][]byte{request}, `http_request without declaring the capability "http"`},
+		"plugin, no such tool":   {"extism", "walk", nil, "run", [][]byte{alloc}, `exports no function "walk"`},
+		"plugin, host function":  {"extism", "run", nil, "run", [][]byte{imp("extism:host/user", "f")}, "which no skill can have"},
+		"plugin, later function": {"extism", "run", nil, "run", [][]byte{imp("extism:host/env", "f")}, "which no skill can have"},
+		"plugin, capability":     {"extism", "run", nil, "run", [][]byte{imp("nanoclaw_kv_1", "call")}, "without declaring"},
+		"no adapter":             {"", "run", nil, "_start", [][]byte{alloc}, `imports "alloc" of "extism:host/env", which no skill can have`},
+		"command":                {"command", "run", nil, "_start", nil, ""},
+		"command, plugin's ABI":  {"command", "run", nil, "_start", [][]byte{alloc}, "which no skill can have"},
+		"no command":             {"command", "run", nil, "run", nil, "it is no WASI command"},
+		"unknown":                {"wagi", "run", nil, "_start", nil, `adapter "wagi": "command" or "extism", or nothing`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := manifest("a", c.needs...)
+			m.Adapter, m.Tools[0].Name = c.adapter, c.tool
+			sections := core(c.imports...)
+			sections[4].Body = list(export("memory", 2, 0), export(c.exports, 0, byte(len(c.imports))))
+			b, err := Pack(module.Encode(sections), m, "")
+			if err == nil {
+				_, err = Read(write(t, filepath.Join(t.TempDir(), "a.wasm"), b))
+			}
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 func FuzzFile(f *testing.F) {
 	f.Add(pack(f, manifest("a", need(host.CapKV)), core(imp("nanoclaw_kv_1", "call"))))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -24,6 +24,7 @@ const (
 	maxManifest    = 64 << 10 // bytes
 	maxBrackets    = 4_000    // in skill.toml: 30,000 nested keys keep the TOML parser busy for a minute
 	maxDescription = 1024
+	maxLicense     = 100
 	maxReason      = 200
 	maxTools       = 64
 	maxExamples    = 16
@@ -118,7 +119,7 @@ func jsonStrings(v any) any {
 	return v
 }
 
-var manifestKeys = strings.Fields("abi name version kind description license limits capabilities tools build " +
+var manifestKeys = strings.Fields("abi name version kind adapter description license limits capabilities tools build " +
 	"memory_mib timeout_ms reason optional mode path hosts methods public_web " +
 	"title inputSchema outputSchema annotations examples")
 
@@ -161,10 +162,12 @@ func check(m *host.Manifest) error {
 	p.unless(len(m.Name) <= 64 && skillName.MatchString(string(m.Name)),
 		"name %.80q: 1 to 64 of a-z, 0-9 and single hyphens between them", m.Name)
 	p.unless(versionText.MatchString(m.Version), "version %.80q: 1 to 64 of letters, digits, '.', '+' and '-'", m.Version)
-	p.unless(m.Kind == host.KindSkill || m.Kind == host.KindAgent,
+	p.unless(slices.Contains([]string{host.KindSkill, host.KindAgent, host.KindText}, m.Kind),
 		"kind %.80q: %q or %q", m.Kind, host.KindSkill, host.KindAgent)
+	p.unless(slices.Contains([]string{"", wire.AdapterCommand, wire.AdapterExtism}, m.Adapter),
+		"adapter %.80q: %q or %q, or nothing", m.Adapter, wire.AdapterCommand, wire.AdapterExtism)
 	p.unless(text(m.Description, 1, maxDescription, "\n"), "description: 1 to %d printable characters", maxDescription)
-	p.unless(text(m.License, 0, 100, ""), "license: at most 100 printable characters")
+	p.unless(text(m.License, 0, maxLicense, ""), "license: at most %d printable characters", maxLicense)
 	p.unless(m.Limits.MemoryMiB > 0 && m.Limits.MemoryMiB <= maxMemoryMiB, "limits.memory_mib: 1 to %d", maxMemoryMiB)
 	p.unless(m.Limits.TimeoutMS > 0 && m.Limits.TimeoutMS <= maxTimeoutMS, "limits.timeout_ms: 1 to %d", maxTimeoutMS)
 	for i, n := range m.Capabilities {
@@ -173,7 +176,7 @@ func check(m *host.Manifest) error {
 		p.need(n)
 	}
 	p.unless(len(m.Tools) <= maxTools, "%d tools, at most %d", len(m.Tools), maxTools)
-	p.unless(len(m.Tools) > 0 || m.Kind == host.KindAgent, "tools: at least one")
+	p.unless(len(m.Tools) > 0 || m.Kind != host.KindSkill, "tools: at least one")
 	for i, t := range m.Tools {
 		seen := slices.ContainsFunc(m.Tools[:i], func(o wire.Tool) bool { return o.Name == t.Name })
 		p.unless(!seen, "tool %.80q stands twice", t.Name)

@@ -184,7 +184,7 @@ func benchKept(b *testing.B, file string) {
 	for b.Loop() {
 		input := fmt.Appendf(nil, `{"tool":"s","arguments":%s,"call":{"turn":"","agent":"","timezone":""}}`, benchArgs)
 		in.output = in.output[:0]
-		if out := in.run(call, at, input); out.Outcome != wire.OutcomeOK {
+		if out := in.run(call, at, request{input: input}); out.Outcome != wire.OutcomeOK {
 			b.Fatal(out)
 		}
 	}

@@ -90,12 +90,9 @@ func (e *Engine) run(ctx context.Context, ref toolRef, args []byte, at callSpec)
 	if len(args) == 0 {
 		args = []byte("{}")
 	}
-	input, err := jsonOf(wire.GuestCall{
-		Tool: ref.tool, Arguments: args,
-		Call: wire.CallInfo{Turn: at.turn.id, Agent: e.set.Agent, Timezone: e.set.Timezone},
-	})
+	r, err := ref.request(args, wire.CallInfo{Turn: at.turn.id, Agent: e.set.Agent, Timezone: e.set.Timezone})
 	if err != nil {
-		return failed(wire.OutcomeInvalid, "the arguments are not JSON")
+		return failed(wire.OutcomeInvalid, "%s", cut(err.Error(), 256))
 	}
 	if at.depth > 0 {
 		at.turn.use(ref.skill.spec.Name)
@@ -113,7 +110,7 @@ func (e *Engine) run(ctx context.Context, ref toolRef, args []byte, at callSpec)
 		return failed(wire.OutcomeCrashed, "%s", cut(err.Error(), 512))
 	}
 	defer l.done(in, at.depth > 0) // a turn is the last of its container
-	return in.run(ctx, at, input)
+	return in.run(ctx, at, r)
 }
 
 // callTools is nanoclaw_tool_1: one ToolCall or an array of them, made at once.

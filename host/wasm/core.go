@@ -89,6 +89,18 @@ func capability(name string, granted bool) api.GoModuleFunc {
 func (in *instance) capability(
 	ctx context.Context, mem api.Memory, name string, granted bool, ptr, n uint32,
 ) (wire.Status, []byte) {
+	if status, body := in.may(name, granted, int(n)); status != wire.StatusOK {
+		return status, body
+	}
+	view, ok := mem.Read(ptr, n)
+	if !ok {
+		return fail(wire.StatusInvalid, "the request lies outside of the guest's memory")
+	}
+	return in.ask(ctx, name, append([]byte(nil), view...)) // the guest's memory may go away under a slow broker
+}
+
+// may says why a request of n bytes is not even read.
+func (in *instance) may(name string, granted bool, n int) (wire.Status, []byte) {
 	switch {
 	case !in.running:
 		return fail(wire.StatusUnavailable, "capabilities are available inside a call only")
@@ -98,11 +110,11 @@ func (in *instance) capability(
 	case n > wire.MaxCapRequest:
 		return fail(wire.StatusTooLarge, "the request is larger than 4 MiB")
 	}
-	view, ok := mem.Read(ptr, n)
-	if !ok {
-		return fail(wire.StatusInvalid, "the request lies outside of the guest's memory")
-	}
-	body := append([]byte(nil), view...) // the guest's memory may go away under a slow broker
+	return wire.StatusOK, nil
+}
+
+// ask makes a capability call that it may make.
+func (in *instance) ask(ctx context.Context, name string, body []byte) (wire.Status, []byte) {
 	path := in.nextPath()
 	if name == capTool {
 		return in.callTools(ctx, path, body)

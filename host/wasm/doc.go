@@ -11,7 +11,8 @@
 //
 // Reading order: engine.go (what the runner asks for), skill.go (one loaded skill
 // and its instance made ready), instance.go (one call), link.go and core.go (what
-// a guest can reach), wasi.go and rootfs.go (its files), meter.go (why it ends).
+// a guest can reach), wasi.go and rootfs.go (its files), meter.go (why it ends),
+// adapter.go and extism.go (modules that were written for other hosts).
 //
 // # What would surprise
 //
@@ -37,8 +38,17 @@
 // Memories are mappings and not slices (allocator): what a closed instance used goes
 // back to the system at once, and all instances together stay below one bound.
 //
-// Hard links cannot be made by guests. A file that has several names already may be
-// read but not written, since one of its names may lie outside of the workspace.
+// Extism's kernel is Go here and not the WASM module that its SDKs bring: what a plugin
+// and its host share is one more linear memory of the allocator, so that its bounds and
+// accounts are those of any memory. http_request is the capability http; vars last for
+// one call, since an instance does; config is empty. The tool's arguments are the input
+// as JSON, or the one string "input" as it is, because most plugins read plain text.
+//
+// args_get and args_sizes_get are ours and not wazero's, whose arguments are fixed when
+// an instance is made, which is before anybody knows the call that it will serve.
+//
+// A file that has several names may be read but not written, since one of its names may
+// lie outside of the workspace. So it is with hard links that a guest makes itself.
 //
 // Symlinks may exist and are followed as long as they stay inside (os.Root); new ones
 // must point inside by their text alone.

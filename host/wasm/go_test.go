@@ -41,6 +41,19 @@ func TestGoGuest(t *testing.T) {
 	}
 }
 
+// TestSettings: a skill has its own settings in its environment, and nothing of the runner's.
+func TestSettings(t *testing.T) {
+	t.Setenv("NANOCLAW_OF_THE_RUNNER", "x")
+	a, b := spec("a", goGuest(t)), spec("b", goGuest(t))
+	a.Settings = map[string]string{"units": "metric", "place": "Den Haag = 's-Gravenhage"}
+	e := newEngine(t, Config{}, wire.Load{Skills: []wire.LoadSkill{a, b}})
+	for name, env := range map[string]string{"a": "place=Den Haag = 's-Gravenhage units=metric", "b": ""} {
+		if out := e.call(t, name, `{"op":"environ"}`); out.Outcome != wire.OutcomeOK || out.Result.Text() != env {
+			t.Errorf("%s: %+v, want %q", name, out, env)
+		}
+	}
+}
+
 // TestGoDeadline: loops and sleeps end soon after the deadline, and others go on.
 func TestGoDeadline(t *testing.T) {
 	e := one(t, spec("g", goGuest(t)))

@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,6 +49,9 @@ type instance struct {
 
 	input, result []byte
 	stdin         bytes.Reader // a command's
+	argv          []string     // its arguments
+	tail          []byte       // of what it wrote on stderr
+	kernel        *kernel      // of an Extism plugin
 	output        []byte
 	outputFault   string // why the output cannot be used
 	denied        []string
@@ -187,7 +192,7 @@ func (w commandWriter) Write(b []byte) (int, error) {
 // newInstance makes one and runs its _initialize, and nanoclaw_warm where it has one: a
 // runtime such as Go's does much in its first call that it need not do while a user waits.
 func (l *loaded) newInstance(ctx context.Context) (in *instance, err error) {
-	in = &instance{skill: l.skill, command: l.command}
+	in = &instance{skill: l.skill, command: l.command, argv: []string{l.skill.spec.Name}}
 	defer func() {
 		if r := recover(); r != nil { // wazero panics when a memory cannot be had
 			err = fmt.Errorf("instantiate: %v", r)
@@ -200,23 +205,29 @@ func (l *loaded) newInstance(ctx context.Context) (in *instance, err error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
 	ctx = experimental.WithMemoryAllocator(in.enter(ctx), l.memory)
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithArgs(l.skill.spec.Name).
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithStdin(&in.stdin).WithStdout(lineWriter{in}).WithStderr(lineWriter{in}).
 		WithRandSource(rand.Reader).WithSysWalltime().WithSysNanotime().WithNanosleep(in.sleep).
 		WithOsyield(runtime.Gosched).WithFSConfig(l.files(in))
 	if in.command {
-		config = config.WithStdout(commandWriter{in})
+		config = config.WithStdout(commandWriter{in}).WithStderr(tailWriter{in})
+	}
+	if l.skill.spec.Adapter == wire.AdapterExtism {
+		in.kernel = newKernel(l.memory)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.skill.spec.Settings)) {
+		config = config.WithEnv(name, l.skill.spec.Settings[name])
 	}
 	if in.mod, err = l.runtime.InstantiateModule(ctx, l.compiled, config); err != nil {
 		return in, err
 	}
 	in.entry = in.mod.ExportedFunction(l.entry)
-	for _, name := range []string{entryInit, entryWarm} {
+	for _, name := range l.initializers() {
 		f := in.mod.ExportedFunction(name)
-		if f == nil || in.command {
+		if f == nil {
 			continue
 		}
-		if _, err = f.Call(ctx); err != nil {
+		if _, err = f.Call(ctx, make([]uint64, len(f.Definition().ParamTypes()))...); err != nil {
 			in.logFailure(err)
 			return in, fmt.Errorf("%s: %s", name, in.describe(err))
 		}
@@ -240,5 +251,9 @@ func (in *instance) close() {
 	if in.mod != nil {
 		_ = in.mod.Close(context.Background()) // the guest's exit code is known already
 		in.mod = nil
+	}
+	if in.kernel != nil {
+		in.kernel.memory.Free()
+		in.kernel = nil
 	}
 }

@@ -21,6 +21,7 @@ const (
 	capFS   = "fs"
 	capTool = "tool"
 	capLLM  = "llm"
+	capHTTP = "http"
 )
 
 // capabilities that have an import module, nanoclaw_NAME_1.
@@ -59,6 +60,8 @@ func link(ctx context.Context, rt wazero.Runtime, m wazero.CompiledModule, spec 
 			err = export(ctx, rt, mod, hostFunc{meterTick, tick, "ii", ""})
 		case mod == coreModule:
 			err = export(ctx, rt, mod, coreFunctions...)
+		case mod == extismModule:
+			err = export(ctx, rt, mod, extismFunctions(slices.Contains(spec.Granted, capHTTP))...)
 		case mod == wasiModule:
 			err = linkWASI(ctx, rt, imports, files)
 		default:
@@ -74,9 +77,15 @@ func link(ctx context.Context, rt wazero.Runtime, m wazero.CompiledModule, spec 
 
 // allowed says why an import is not linked.
 func allowed(spec *wire.LoadSkill, mod, name string) error {
-	switch capName := capabilityOf(mod); {
+	capName := capabilityOf(mod)
+	if mod == extismModule && name == extismHTTP && spec.Adapter == wire.AdapterExtism {
+		capName, name = capHTTP, "call"
+	}
+	named := func(f hostFunc) bool { return f.name == name }
+	switch {
 	case mod == meterModule && name == meterTick,
-		mod == coreModule && slices.ContainsFunc(coreFunctions, func(f hostFunc) bool { return f.name == name }),
+		mod == coreModule && slices.ContainsFunc(coreFunctions, named),
+		mod == extismModule && spec.Adapter == wire.AdapterExtism && slices.ContainsFunc(extismFunctions(false), named),
 		mod == wasiModule && slices.Contains(wasiFunctions, name):
 		return nil
 	case mod == wasiModule && strings.HasPrefix(name, "sock_"):

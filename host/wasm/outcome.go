@@ -13,30 +13,39 @@ import (
 )
 
 // run makes the one call of an instance.
-func (in *instance) run(ctx context.Context, c callSpec, input []byte) wire.ToolOutcome {
-	in.call, in.input, in.running, in.lines, in.ticks = c, input, true, 0, 0
+func (in *instance) run(ctx context.Context, c callSpec, r request) wire.ToolOutcome {
+	in.call, in.input, in.running, in.lines, in.ticks = c, r.input, true, 0, 0
 	in.output, in.outputFault, in.result = in.output[:0], "", nil // nothing of the preparation
 	ctx = in.enter(ctx)
 	var results []uint64
 	var err error
-	if in.command {
-		in.stdin.Reset(input)
+	switch {
+	case in.kernel != nil:
+		results, err = in.plugin(ctx, r)
+	case in.command:
+		if r.argv != nil {
+			in.argv = r.argv
+		}
+		in.stdin.Reset(r.input)
 		_, err = in.entry.Call(ctx)
-	} else {
-		results, err = in.entry.Call(ctx, uint64(len(input)))
+	default:
+		results, err = in.entry.Call(ctx, uint64(len(r.input)))
 	}
 	in.running = false
 	var exit *sys.ExitError
-	if errors.As(err, &exit) && in.command {
+	if errors.As(err, &exit) && (in.command || in.kernel != nil) {
 		results, err = []uint64{uint64(exit.ExitCode())}, nil
 	}
 	var out wire.ToolOutcome
-	switch {
+	var fault guestFault
+	switch code := append(results, 0)[0]; {
+	case errors.As(err, &fault) && fault.outcome == wire.OutcomeToolError:
+		out = toolError(fault.message, fault.message)
 	case err != nil:
 		in.logFailure(err)
 		out = wire.ToolOutcome{Outcome: in.kind(err), Message: in.describe(err)}
 	default:
-		out = in.answer(len(results) == 0 || uint32(results[0]) == 0)
+		out = in.answer(uint32(code))
 	}
 	out.Denied = in.denied
 	if out.Outcome == wire.OutcomeToolError && len(in.denied) > 0 {
@@ -46,16 +55,17 @@ func (in *instance) run(ctx context.Context, c callSpec, input []byte) wire.Tool
 }
 
 // answer makes an outcome of what the guest wrote.
-func (in *instance) answer(ok bool) wire.ToolOutcome {
+func (in *instance) answer(code uint32) wire.ToolOutcome {
 	name := in.skill.spec.Name
-	if in.outputFault != "" {
+	switch text := cut(string(in.output), len(in.output)); {
+	case in.kernel != nil:
+		return in.pluginAnswer(code)
+	case in.outputFault != "":
 		return failed(wire.OutcomeInvalid, "skill %s: %s", name, in.outputFault)
-	}
-	if !ok {
-		text := cut(string(in.output), len(in.output))
-		r := wire.TextResult(text)
-		r.IsError = true
-		return wire.ToolOutcome{Outcome: wire.OutcomeToolError, Message: sentence(text), Result: r}
+	case in.skill.spec.Adapter == wire.AdapterCommand:
+		return in.commandAnswer(code, text)
+	case code != 0:
+		return toolError(text, text)
 	}
 	var r wire.ToolResult
 	if err := json.Unmarshal(in.output, &r); err != nil {
@@ -92,7 +102,10 @@ func (in *instance) kind(err error) string {
 func (in *instance) describe(err error) string {
 	name := in.skill.spec.Name
 	var exit *sys.ExitError
+	var fault guestFault
 	switch {
+	case errors.As(err, &fault):
+		return fmt.Sprintf("skill %s crashed: %s", name, fault.message)
 	case errors.Is(err, errTimeout):
 		return fmt.Sprintf("skill %s timed out", name)
 	case errors.Is(err, errStack):

@@ -10,6 +10,7 @@ import (
 
 	esys "github.com/tetratelabs/wazero/experimental/sys"
 	"github.com/tetratelabs/wazero/sys"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // rootFS is one preopened directory of one instance: an os.Root, which no symlink
 // escapes from, and the agent's quota.
 type rootFS struct {
-	esys.UnimplementedFS // Chmod and Link stay unimplemented
+	esys.UnimplementedFS // Chmod stays unimplemented
 	root                 *os.Root
 	readOnly             bool
 	quota                *quota
@@ -104,7 +105,7 @@ func (f *rootFS) OpenFile(p string, flag esys.Oflag, perm fs.FileMode) (esys.Fil
 	}
 	switch {
 	case err == nil && info.IsDir():
-		if (write || flag&(esys.O_TRUNC|esys.O_CREAT) != 0) && flag&esys.O_DIRECTORY == 0 {
+		if write || flag&esys.O_TRUNC != 0 || flag&(esys.O_CREAT|esys.O_DIRECTORY) == esys.O_CREAT {
 			return nil, esys.EISDIR
 		}
 		return f.opened(name, os.O_RDONLY, 0, flag)
@@ -253,14 +254,32 @@ func (f *rootFS) Symlink(target, p string) esys.Errno {
 		return esys.EINVAL
 	}
 	return f.change(p, func(name string, asDir bool) esys.Errno {
-		if asDir {
-			return esys.ENOENT
-		}
-		if path.IsAbs(target) || !fs.ValidPath(path.Join(path.Dir(name), target)) {
+		_, errno := f.stat(name, asDir)
+		switch {
+		case asDir && errno == 0:
+			return esys.EEXIST
+		case asDir:
+			return errno
+		case !inside(name, target):
 			return esys.EPERM
 		}
 		return f.create(func() error { return f.root.Symlink(target, name) })
 	})
+}
+
+// inside reports whether a symlink's target lies inside by its text.
+func inside(name, target string) bool {
+	return !path.IsAbs(target) && fs.ValidPath(path.Join(path.Dir(name), target))
+}
+
+// misplaced reports whether info is a symlink at name whose text leads out of the root from
+// the place it is to get.
+func (f *rootFS) misplaced(info os.FileInfo, name, place string) bool {
+	if info.Mode()&fs.ModeSymlink == 0 {
+		return false
+	}
+	target, err := f.root.Readlink(name)
+	return err != nil || !inside(place, target)
 }
 
 // Rmdir implements esys.FS.
@@ -323,17 +342,53 @@ func (f *rootFS) Rename(from, to string) esys.Errno {
 			return errno
 		case (asDir || toDir) && !info.IsDir():
 			return esys.ENOTDIR
-		case target == ".":
+		case target == ".", f.misplaced(info, name, target):
 			return esys.EPERM
 		}
 		old, errno := f.stat(target, false)
-		if err := f.root.Rename(name, target); err != nil {
+		if err := f.rename(name, target); err != nil {
 			return errnoOf(err)
 		}
 		if errno == 0 && !os.SameFile(old, info) {
 			f.gone(old)
 		}
 		return 0
+	})
+}
+
+// rename is os.Root's, but for the rule that no directory is replaced: an empty one may be.
+func (f *rootFS) rename(from, to string) error {
+	source, err := f.root.OpenFile(path.Dir(from), os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := f.root.OpenFile(path.Dir(to), os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return unix.Renameat(int(source.Fd()), path.Base(from), int(target.Fd()), path.Base(to))
+}
+
+// Link implements esys.FS. Both names lie inside; from then on the file can be read under
+// either and written under none, see OpenFile.
+func (f *rootFS) Link(from, to string) esys.Errno {
+	source, fromDir, errno := resolve(from)
+	if errno != 0 {
+		return errno
+	}
+	return f.change(to, func(name string, asDir bool) esys.Errno {
+		info, errno := f.stat(source, fromDir)
+		switch {
+		case errno != 0:
+			return errno
+		case asDir:
+			return esys.ENOENT
+		case info.IsDir(), f.misplaced(info, source, name):
+			return esys.EPERM
+		}
+		return f.create(func() error { return f.root.Link(source, name) })
 	})
 }
 

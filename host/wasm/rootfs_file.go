@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path"
 
 	esys "github.com/tetratelabs/wazero/experimental/sys"
 	"github.com/tetratelabs/wazero/sys"
@@ -53,11 +54,18 @@ func (f *file) Stat() (sys.Stat_t, esys.Errno) {
 
 func (f *file) Read(b []byte) (int, esys.Errno)             { return read(f.f.Read(b)) }
 func (f *file) Pread(b []byte, off int64) (int, esys.Errno) { return read(f.f.ReadAt(b, off)) }
-func (f *file) Seek(off offset, w int) (int64, esys.Errno)  { return seek(f.f.Seek(off, w)) }
 func (f *file) Sync() esys.Errno                            { return errnoOf(f.f.Sync()) }
 func (f *file) Datasync() esys.Errno                        { return errnoOf(f.f.Sync()) }
 func read(n int, err error) (int, esys.Errno)               { return n, errnoOf(notEOF(err)) }
-func seek(n int64, err error) (int64, esys.Errno)           { return n, errnoOf(err) }
+
+// Seek knows WASI's three ways; Linux has two more of the following numbers.
+func (f *file) Seek(off offset, whence int) (int64, esys.Errno) {
+	if uint(whence) > io.SeekEnd {
+		return 0, esys.EINVAL
+	}
+	n, err := f.f.Seek(off, whence)
+	return n, errnoOf(err)
+}
 
 func notEOF(err error) error {
 	if errors.Is(err, io.EOF) {
@@ -66,12 +74,17 @@ func notEOF(err error) error {
 	return err
 }
 
-// Readdir gives names and types. It looks up no inode numbers: os would do so by path.
+// Readdir gives names, types and inode numbers. These are looked up by the root, since os
+// would do so by a path that may have come to lead elsewhere.
 func (f *file) Readdir(n int) ([]esys.Dirent, esys.Errno) {
 	entries, err := f.f.ReadDir(n)
 	out := make([]esys.Dirent, 0, len(entries))
 	for _, e := range entries {
-		out = append(out, esys.Dirent{Name: e.Name(), Type: e.Type()})
+		d := esys.Dirent{Name: e.Name(), Type: e.Type()}
+		if info, err := f.fs.root.Lstat(path.Join(f.name, e.Name())); err == nil {
+			d.Ino = sys.NewStat_t(info).Ino
+		}
+		out = append(out, d)
 	}
 	return out, errnoOf(notEOF(err))
 }

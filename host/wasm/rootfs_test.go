@@ -110,7 +110,18 @@ func TestFiles(t *testing.T) {
 		{fileOp{Op: "append", Path: "/workspace/fifo", Data: "x"}, "!"},
 		{fileOp{Op: "read", Path: "/workspace/linked"}, "two names"},
 		{fileOp{Op: "append", Path: "/workspace/linked", Data: "x"}, "!"},
-		{fileOp{Op: "link", Path: "/workspace/inside.txt", To: "/workspace/hard"}, "!"},
+		{fileOp{Op: "link", Path: "/workspace/rel", To: "/workspace/hard"}, "!"}, // a symlink
+		{fileOp{Op: "link", Path: "/workspace/moved/l4", To: "/workspace/hard"}, "!"},
+		{fileOp{Op: "rename", Path: "/workspace/moved/l4", To: "/workspace/l4"}, "!"}, // would point outside from there
+		{fileOp{Op: "link", Path: "/workspace/inside.txt", To: "/workspace/up/hard"}, "!"},
+		{fileOp{Op: "link", Path: "/workspace/up/secret", To: "/workspace/hard"}, "!"},
+		{fileOp{Op: "link", Path: "/workspace/inside.txt", To: "/mnt/docs/hard"}, "!"},
+		{fileOp{Op: "link", Path: "/mnt/docs/a.txt", To: "/workspace/hard"}, "!"},
+		{fileOp{Op: "link", Path: "/workspace/inside.txt", To: "/workspace/hard"}, ""},
+		{fileOp{Op: "read", Path: "/workspace/hard"}, "inside"},
+		{fileOp{Op: "append", Path: "/workspace/hard", Data: "x"}, "!"},
+		{fileOp{Op: "remove", Path: "/workspace/hard"}, ""},
+		{fileOp{Op: "rename", Path: "/workspace/moved", To: "/workspace/up"}, "!"},
 		{fileOp{Op: "write", Path: "/workspace/" + long}, "!"},
 		{fileOp{Op: "write", Path: "/workspace/" + strings.Repeat("dir/", 1100) + "f"}, "!"},
 		{fileOp{Op: "open", Path: "/workspace/inside.txt", N: 1000}, "126"}, // and the preopens

@@ -151,6 +151,10 @@ func (l *loaded) check() error {
 	functions := l.compiled.ExportedFunctions()
 	call, start := functions[entryCall], functions[entryCommand]
 	switch {
+	case l.skill.spec.Adapter != "":
+		if err := l.checkAdapter(); err != nil {
+			return err
+		}
 	case call != nil && signature(call) == "i/i":
 		l.entry = entryCall
 	case call != nil:

@@ -31,6 +31,7 @@ func needsFiles(name string) bool {
 // WASI error numbers of the stubs and of a full quota.
 const (
 	errnoBadf       = 8
+	errnoFault      = 21
 	errnoIO         = 29
 	errnoNospc      = 51
 	errnoNotcapable = 76
@@ -53,8 +54,34 @@ func linkWASI(ctx context.Context, rt wazero.Runtime, imports []api.FunctionDefi
 		stub := api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = errno })
 		b.NewFunctionBuilder().WithGoModuleFunction(stub, f.ParamTypes(), []api.ValueType{api.ValueTypeI32}).Export(name)
 	}
+	for _, f := range []hostFunc{{"args_sizes_get", argsSizes, "ii", "i"}, {"args_get", args, "ii", "i"}} {
+		b.NewFunctionBuilder().WithGoModuleFunction(f.f, valueTypes(f.params), valueTypes(f.results)).Export(f.name)
+	}
 	_, err := b.Instantiate(experimental.WithFunctionListenerFactory(ctx, guardFactory{}))
 	return err
+}
+
+// argsSizes and args are wazero's args_sizes_get and args_get, but for arguments that are
+// known when the call is and not when its instance is made ready.
+func argsSizes(ctx context.Context, mod api.Module, stack []uint64) {
+	argv, size, mem := instanceOf(ctx).argv, 0, mod.Memory()
+	for _, a := range argv {
+		size += len(a) + 1
+	}
+	ok := mem.WriteUint32Le(uint32(stack[0]), uint32(len(argv))) && mem.WriteUint32Le(uint32(stack[1]), uint32(size))
+	stack[0] = map[bool]uint64{true: 0, false: errnoFault}[ok]
+}
+
+func args(ctx context.Context, mod api.Module, stack []uint64) {
+	at, text, mem := uint32(stack[0]), uint32(stack[1]), mod.Memory()
+	for _, a := range instanceOf(ctx).argv {
+		if !mem.WriteUint32Le(at, text) || !mem.WriteString(text, a+"\x00") {
+			stack[0] = errnoFault
+			return
+		}
+		at, text = at+4, text+uint32(len(a))+1
+	}
+	stack[0] = 0
 }
 
 // bound is the largest value of one argument of a WASI function.

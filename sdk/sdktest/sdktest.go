@@ -41,6 +41,9 @@ type Host struct {
 	Tools map[string]func(args sdk.RawMessage) sdk.ToolOutcome // by public name
 	KV    map[string]string
 
+	Settings map[string]string // of the role, for the skill
+	Mounted  []string          // directories that stand for those below /mnt
+
 	Turn     string // of the calls; "t1" unless set
 	Timezone string // "UTC" unless set
 	Logs     []string
@@ -100,6 +103,12 @@ func (h *Host) Reply(turn sdk.Turn) (string, error) {
 
 // Workspace is the directory that the skill sees as /workspace.
 func (h *Host) Workspace() string { return h.dir }
+
+// Setting implements the sdk's host side.
+func (h *Host) Setting(name string) string { return h.Settings[name] }
+
+// Mounts implements the sdk's host side.
+func (h *Host) Mounts() []string { return h.Mounted }
 
 // Log implements the sdk's host side.
 func (h *Host) Log(level uint32, text string) {

@@ -123,15 +123,23 @@ type Quota struct {
 	Files int64 `json:"files"` // files and directories together
 }
 
+// Adapters: how modules are called that were not written for this ABI.
+const (
+	AdapterCommand = "command" // a plain WASI command: arguments and stdin in, stdout and exit code out
+	AdapterExtism  = "extism"  // an Extism plugin: each tool is an exported function
+)
+
 // LoadSkill is one admitted skill and what it gets in this role.
 type LoadSkill struct {
 	Name      string    `json:"name"`
 	Digest    string    `json:"digest"` // sha256:… of the file as dropped
 	Dir       string    `json:"dir"`    // holds skill.wasm (metered) and cache/, read-only
+	Adapter   string    `json:"adapter,omitempty"`
 	Tools     []Tool    `json:"tools"`
 	Granted   []string  `json:"granted"`           // capabilities to link
 	Stubbed   []string  `json:"stubbed,omitempty"` // declared optional, not granted: linked to a stub that answers denied
 	Preopens  []Preopen `json:"preopens,omitempty"`
+	Settings  Settings  `json:"settings,omitempty"`
 	MemoryMiB int       `json:"memory_mib"` // of linear memory per instance
 	TimeoutMS int       `json:"timeout_ms"` // of one tool call; the brain's turn has the turn's deadline instead
 	Fuel      int64     `json:"fuel"`       // ticks of a million units one call may burn; 0 = by deadline only
@@ -143,6 +151,10 @@ type Preopen struct {
 	Path     string `json:"path"`  // as the runner sees it
 	ReadOnly bool   `json:"read_only"`
 }
+
+// Settings are what a role says to one of its skills, by name: all that there is in the
+// skill's environment. They hold no secrets.
+type Settings map[string]string
 
 // Loaded answers Load.
 type Loaded struct {
@@ -265,9 +277,17 @@ type Turn struct {
 	Memory     string        `json:"memory,omitempty"`
 	History    []ChatMessage `json:"history,omitempty"`
 	Messages   []ChatMessage `json:"messages"`
-	Tools      []Tool        `json:"tools,omitempty"` // public names
+	Tools      []Tool        `json:"tools,omitempty"`  // public names
+	Skills     []SkillText   `json:"skills,omitempty"` // instructions that come with the role's skills
 	MaxSteps   int           `json:"max_steps,omitempty"`
 	DeadlineMS int           `json:"deadline_ms"` // from now
+}
+
+// SkillText is what a skill's SKILL.md says, for the model to read when it is about that.
+type SkillText struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Text        string `json:"text"`
 }
 
 // Event kinds.
@@ -318,64 +338,6 @@ type KVRequest struct {
 type KVResponse struct {
 	Value string   `json:"value,omitempty"`
 	Keys  []string `json:"keys,omitempty"`
-}
-
-// Block types of a model message.
-const (
-	BlockText       = "text"
-	BlockToolUse    = "tool_use"
-	BlockToolResult = "tool_result"
-	BlockImage      = "image"
-)
-
-// Block is one content block in the Messages shape.
-type Block struct {
-	Type      string     `json:"type"`
-	Text      string     `json:"text,omitempty"`
-	ID        string     `json:"id,omitempty"`          // tool_use
-	Name      string     `json:"name,omitempty"`        // tool_use
-	Input     RawMessage `json:"input,omitempty"`       // tool_use
-	ToolUseID string     `json:"tool_use_id,omitempty"` // tool_result
-	Content   []Content  `json:"content,omitempty"`     // tool_result
-	IsError   bool       `json:"is_error,omitempty"`    // tool_result
-	Data      string     `json:"data,omitempty"`        // image, base64
-	MIMEType  string     `json:"mime_type,omitempty"`   // image
-}
-
-// LLMMessage is one message of a model conversation.
-type LLMMessage struct {
-	Role    string  `json:"role"` // RoleUser | RoleAssistant
-	Content []Block `json:"content"`
-}
-
-// LLMRequest is the guest's nanoclaw_llm_1 call.
-type LLMRequest struct {
-	Model     string       `json:"model,omitempty"` // a model the role may use; "" = its default
-	System    string       `json:"system,omitempty"`
-	Messages  []LLMMessage `json:"messages"`
-	Tools     []Tool       `json:"tools,omitempty"`
-	MaxTokens int          `json:"max_tokens,omitempty"`
-}
-
-// Stop reasons of an LLMResponse.
-const (
-	StopEndTurn   = "end_turn"
-	StopToolUse   = "tool_use"
-	StopMaxTokens = "max_tokens"
-)
-
-// LLMResponse answers it.
-type LLMResponse struct {
-	Content    []Block `json:"content"`
-	StopReason string  `json:"stop_reason"`
-	Usage      Usage   `json:"usage"`
-	Model      string  `json:"model,omitempty"`
-}
-
-// Usage counts tokens.
-type Usage struct {
-	InputTokens  int64 `json:"input_tokens"`
-	OutputTokens int64 `json:"output_tokens"`
 }
 
 // AdmitResult is the one line that `nanoclaw-runner admit IN OUT` prints.

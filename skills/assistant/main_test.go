@@ -42,7 +42,14 @@ func use(text string, names ...string) sdk.LLMResponse {
 var hello = sdk.Turn{
 	Turn: "t", System: "You are Andy.", Memory: "Likes tea.", MaxSteps: 4,
 	Messages: []sdk.ChatMessage{{Role: wire.RoleUser, Text: "hello"}},
-	Tools:    []wire.Tool{{Name: "echo", InputSchema: sdk.RawMessage(`{"type":"object"}`)}},
+	Tools: []wire.Tool{
+		{Name: "echo", InputSchema: sdk.RawMessage(`{"type":"object"}`)},
+		{Name: "fail"},
+		{Name: "crash"},
+		{Name: "long"},
+		{Name: "mute"},
+		{Name: "gone"},
+	},
 }
 
 func play(t *testing.T, turn sdk.Turn, lines ...sdk.LLMResponse) (string, *script) {
@@ -62,7 +69,7 @@ func play(t *testing.T, turn sdk.Turn, lines ...sdk.LLMResponse) (string, *scrip
 			return sdk.ToolOutcome{Outcome: wire.OutcomeCrashed, Message: "skill crashed", Result: wire.ToolResult{Content: []wire.Content{}}}
 		},
 		"long": func(sdk.RawMessage) sdk.ToolOutcome {
-			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult(strings.Repeat("é", maxResult))}
+			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.TextResult(strings.Repeat("é", 32<<10))}
 		},
 		"mute": func(sdk.RawMessage) sdk.ToolOutcome {
 			return sdk.ToolOutcome{Outcome: wire.OutcomeOK, Result: wire.ToolResult{Content: []wire.Content{}}}
@@ -81,14 +88,14 @@ func TestPlainAnswer(t *testing.T) {
 		t.Errorf("got %q", reply)
 	}
 	r := s.asked[0]
-	if r.System != "You are Andy.\n\n# Memory\n\nLikes tea." || len(r.Tools) != 1 || r.Tools[0].Name != "echo" ||
+	if r.System != "You are Andy.\n\n# Memory\n\nLikes tea." || len(r.Tools) != 6 || r.Tools[0].Name != "echo" ||
 		len(r.Messages) != 1 || sdk.Text(r.Messages[0].Content) != "hello" {
 		t.Errorf("asked %+v", r)
 	}
 }
 
 func TestToolCallsOfOneAnswerRunTogether(t *testing.T) {
-	reply, s := play(t, hello, use("", "echo", "fail", "crash", "nosuch", "mute", "long"), say("fine"))
+	reply, s := play(t, hello, use("", "echo", "fail", "crash", "nosuch", "mute", "gone", "long"), say("fine"))
 	if reply != "fine" || len(s.asked) != 2 {
 		t.Fatalf("got %q after %d questions", reply, len(s.asked))
 	}
@@ -115,12 +122,13 @@ func TestToolCallsOfOneAnswerRunTogether(t *testing.T) {
 		{"echo1", `echo {"n":1}`, false},
 		{"fail2", "out of milk", true},
 		{"crash3", "crashed: skill crashed", true},
-		{"nosuch4", "not_found: no tool nosuch", true},
+		{"nosuch4", "not_found: no tool nosuch", true}, // not offered: nobody is asked for it
 		{"mute5", "(ok, no output)", false},
-		{"long6", "\n[cut: 32768 bytes more]", false},
+		{"gone6", "not_found: no tool gone", true}, // offered, and not there
+		{"long7", "\n[cut: 32768 bytes more]", false},
 	}
-	want[5].Text = got[5].Text
-	if !strings.HasSuffix(got[5].Text, "[cut: 32768 bytes more]") || !reflect.DeepEqual(got, want) {
+	want[6].Text = got[6].Text
+	if !strings.HasSuffix(got[6].Text, "[cut: 32768 bytes more]") || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -142,7 +150,7 @@ func TestEndings(t *testing.T) {
 		"empty after tools":   {[]sdk.LLMResponse{e, say(" ")}, "Done."},
 		"cut off":             {[]sdk.LLMResponse{cutOff}, "half a sen\n\n(cut off: the model's answer reached its length limit)"},
 		"cut off in a call":   {[]sdk.LLMResponse{cutCall}, "(cut off: the model's answer reached its length limit)"},
-		"model fails midways": {[]sdk.LLMResponse{e}, "error: the model did not answer: unavailable: no more lines"},
+		"model fails midways": {[]sdk.LLMResponse{e}, "error: no more lines"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, s := play(t, hello, c.lines...)
@@ -174,5 +182,38 @@ func TestToolsDenied(t *testing.T) {
 	}
 	if b := s.asked[1].Messages[2].Content[0]; !b.IsError || !strings.Contains(b.Content[0].Text, "denied") {
 		t.Errorf("result %+v", b)
+	}
+}
+
+// A skill's instructions are one line in the prompt until the model wants to read them.
+func TestInstructionsAreReadWhenWanted(t *testing.T) {
+	turn := hello
+	turn.Skills = []wire.SkillText{{Name: "brand-voice", Description: "How we write", Text: "Short sentences."}}
+	read := func(name string) sdk.LLMResponse {
+		r := use("", "read_skill")
+		r.Content[1].Input = sdk.RawMessage(`{"name":"` + name + `"}`)
+		return r
+	}
+	got, s := play(t, turn, read("brand-voice"), read("brand"), say("Done so."))
+	if got != "Done so." {
+		t.Fatal(got)
+	}
+	first := s.asked[0]
+	if !strings.Contains(first.System, "brand-voice: How we write") || strings.Contains(first.System, "Short sentences") ||
+		first.Tools[len(first.Tools)-1].Name != "read_skill" || len(first.Tools) != len(hello.Tools)+1 {
+		t.Errorf("%+v", first)
+	}
+	for i, want := range []string{"Short sentences.", "not_found"} {
+		last := s.asked[i+1].Messages[len(s.asked[i+1].Messages)-1].Content[0]
+		if last.Content[0].Text != want && !strings.HasPrefix(last.Content[0].Text, want) || last.IsError != (i == 1) {
+			t.Errorf("%+v, want %q", last, want)
+		}
+	}
+}
+
+func TestNoInstructionsNoTool(t *testing.T) {
+	_, s := play(t, hello, say("x"))
+	if strings.Contains(s.asked[0].System, "# Skills") || len(s.asked[0].Tools) != len(hello.Tools) {
+		t.Errorf("%+v", s.asked[0])
 	}
 }

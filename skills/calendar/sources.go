@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
-	"github.com/nanoclaw/nanoclaw/skills/internal/page"
+	"github.com/nanoclaw/nanoclaw/skills/internal/webpage"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
@@ -85,7 +85,7 @@ func (s *search) calendars(c sdk.Context) error {
 
 // text looks through one calendar.
 func (s *search) text(label string, b []byte) {
-	text, _ := page.Decode(b, "")
+	text, _ := webpage.Decode(b, "")
 	r := reader{own: s.from.Location()}
 	s.add(label, r.read(text))
 	if label == "" {
@@ -98,7 +98,7 @@ func (s *search) text(label string, b []byte) {
 
 // fetch gets a calendar and keeps a copy.
 func (s subscription) fetch() ([]byte, error) {
-	r, err := page.Get(s.url, "text/calendar, text/*;q=0.5")
+	r, err := webpage.Get(s.url, "text/calendar, text/*;q=0.5")
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func subscribe(c sdk.Context, in subscribeInput) (string, error) {
 	if rest, ok := strings.CutPrefix(text, "webcal://"); ok {
 		text = "https://" + rest
 	}
-	url, err := page.Address(text)
+	url, err := webpage.Address(text)
 	if err != nil {
 		return "", err
 	}

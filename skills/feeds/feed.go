@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
-	"github.com/nanoclaw/nanoclaw/skills/internal/page"
+	"github.com/nanoclaw/nanoclaw/skills/internal/webpage"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
@@ -44,7 +44,7 @@ func (it item) key() string {
 func (it item) text(base string, n int) string {
 	s := it.html
 	if !it.isText {
-		s = page.Readable(it.html, base).Text
+		s = webpage.Readable(it.html, base).Text
 	}
 	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
 	if len(s) > n {
@@ -56,11 +56,11 @@ func (it item) text(base string, n int) string {
 // parse reads RSS 2.0, RSS 1.0, Atom or JSON Feed.
 func parse(r *sdk.Response) (feed, error) {
 	_, params, _ := strings.Cut(strings.ToLower(r.Get("Content-Type")), ";")
-	charset := page.Charset(params, nil, false)
+	charset := webpage.Charset(params, nil, false)
 	if charset == "" {
 		charset = declared(r.Body)
 	}
-	text, _ := page.Decode(r.Body, charset)
+	text, _ := webpage.Decode(r.Body, charset)
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
 		return parseJSON(text, r.URL)
 	}
@@ -160,14 +160,14 @@ func (p *parser) field(name, text, raw, kind, href, rel string) {
 		it.title = heading(text, kind)
 	case "link":
 		if href != "" && (rel == "" || rel == "alternate") && it.link == "" {
-			it.link = page.Resolve(p.base, href)
+			it.link = webpage.Resolve(p.base, href)
 		} else if href == "" && it.link == "" {
-			it.link = page.Resolve(p.base, text)
+			it.link = webpage.Resolve(p.base, text)
 		}
 	case "guid", "id":
 		it.id = text
 		if it.link == "" && strings.HasPrefix(text, "http") && name == "guid" {
-			it.link = page.Resolve(p.base, text)
+			it.link = webpage.Resolve(p.base, text)
 		}
 	case "pubdate", "published", "dc:date", "dcterms:created", "updated", "modified", "issued":
 		if t := parseDate(text); !t.IsZero() && (it.date.IsZero() || name == "pubdate" || name == "published") {
@@ -189,7 +189,7 @@ func (p *parser) field(name, text, raw, kind, href, rel string) {
 // heading makes one line of a title, in which HTML may hide.
 func heading(s, kind string) string {
 	if kind != "text" && strings.ContainsAny(s, "<&") {
-		s = page.Readable(s[:min(len(s), 4*maxTitle)], "").Text
+		s = webpage.Readable(s[:min(len(s), 4*maxTitle)], "").Text
 	}
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
 	if len(s) > maxTitle {
@@ -218,7 +218,7 @@ func parseJSON(text, base string) (f feed, err error) {
 	f.title = heading(doc.Title, "")
 	for _, d := range doc.Items[:min(len(doc.Items), maxItems)] {
 		it := item{
-			title: heading(d.Title, "text"), link: page.Resolve(base, d.URL), date: parseDate(d.Date), html: d.HTML,
+			title: heading(d.Title, "text"), link: webpage.Resolve(base, d.URL), date: parseDate(d.Date), html: d.HTML,
 		}
 		it.id, _ = d.ID.(string)
 		if plain := d.Summary + d.Text; d.Summary != "" || d.HTML == "" {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
-	"github.com/nanoclaw/nanoclaw/skills/internal/page"
+	"github.com/nanoclaw/nanoclaw/skills/internal/webpage"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
@@ -64,7 +64,7 @@ func main() {}
 
 // get asks for a feed.
 func get(url string) (feed, error) {
-	r, err := page.Get(url, accept)
+	r, err := webpage.Get(url, accept)
 	if err != nil {
 		return feed{}, err
 	}
@@ -76,7 +76,7 @@ func get(url string) (feed, error) {
 }
 
 func add(_ sdk.Context, in addInput) (string, error) {
-	url, err := page.Address(in.URL)
+	url, err := webpage.Address(in.URL)
 	if err != nil {
 		return "", err
 	}
@@ -305,12 +305,12 @@ func read(_ sdk.Context, in readInput) (string, error) {
 		}
 	}
 	if url == "" && strings.Contains(asked, ".") {
-		if url, err = page.Address(asked); err != nil {
+		if url, err = webpage.Address(asked); err != nil {
 			return "", err
 		}
 	}
 	if url == "" {
-		return "", errors.New("no feed is called " + strconv.Quote(page.Shorten(asked)))
+		return "", errors.New("no feed is called " + strconv.Quote(webpage.Shorten(asked)))
 	}
 	f, err := get(url)
 	if err != nil {

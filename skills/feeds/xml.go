@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/nanoclaw/nanoclaw/skills/internal/page"
+	"github.com/nanoclaw/nanoclaw/skills/internal/html"
 )
 
 // xml walks through a document once. It is no validator: it knows elements, attributes,
@@ -106,7 +106,7 @@ func (x *xml) attribute(name string) string {
 			return ""
 		}
 		if strings.EqualFold(strings.TrimSpace(key), name) {
-			return page.Unescape(rest[1 : end+1])
+			return html.Unescape(rest[1 : end+1])
 		}
 		s = rest[end+2:]
 	}
@@ -151,14 +151,14 @@ func (x *xml) inner() (text, raw string, err error) {
 // characters is what s, which has no tags, says: references resolved, CDATA as it stands.
 func characters(s string) string {
 	if !strings.Contains(s, "<!") {
-		return page.Unescape(s)
+		return html.Unescape(s)
 	}
 	var b strings.Builder
 	for {
 		before, after, ok := strings.Cut(s, "<![CDATA[")
 		for {
 			text, rest, isComment := strings.Cut(before, "<!--")
-			b.WriteString(page.Unescape(text))
+			b.WriteString(html.Unescape(text))
 			if !isComment {
 				break
 			}

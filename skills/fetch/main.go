@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
-	"github.com/nanoclaw/nanoclaw/skills/internal/page"
+	"github.com/nanoclaw/nanoclaw/skills/internal/webpage"
 )
 
 // maxText is how many bytes of text one call returns.
@@ -24,11 +24,11 @@ func init() { sdk.Tool("fetch", fetch) }
 func main() {}
 
 func fetch(_ sdk.Context, in input) (string, error) {
-	url, err := page.Address(in.URL)
+	url, err := webpage.Address(in.URL)
 	if err != nil {
 		return "", err
 	}
-	r, err := page.Get(url, "text/html, application/xhtml+xml, text/*;q=0.9, application/json;q=0.9, */*;q=0.5")
+	r, err := webpage.Get(url, "text/html, application/xhtml+xml, text/*;q=0.9, application/json;q=0.9, */*;q=0.5")
 	if err != nil {
 		return "", err
 	}
@@ -50,11 +50,11 @@ func read(r *sdk.Response) (string, error) {
 	if !isHTML && !isText(kind) {
 		return "", errors.New(r.URL + " is " + kind + " of " + strconv.Itoa(len(r.Body)) + " bytes, which is no text")
 	}
-	body, note := page.Decode(r.Body, page.Charset(params, r.Body, isHTML))
+	body, note := webpage.Decode(r.Body, webpage.Charset(params, r.Body, isHTML))
 	if !isHTML {
 		return r.URL + "\n\n" + note + strings.TrimSpace(body), nil
 	}
-	p := page.Readable(body, r.URL)
+	p := webpage.Readable(body, r.URL)
 	head := r.URL + "\n\n"
 	if p.Title != "" {
 		head = "# " + p.Title + "\n" + head

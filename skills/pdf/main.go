@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
-	"github.com/nanoclaw/nanoclaw/skills/internal/page"
+	"github.com/nanoclaw/nanoclaw/skills/internal/webpage"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
@@ -44,18 +44,18 @@ func read(_ sdk.Context, in input) (string, error) {
 // load gets a file: of the web by its address, else of the workspace.
 func load(path string) (label string, b []byte, err error) {
 	if strings.Contains(path, "://") {
-		url, err := page.Address(path)
+		url, err := webpage.Address(path)
 		if err != nil {
 			return "", nil, err
 		}
-		r, err := page.Get(url, "application/pdf")
+		r, err := webpage.Get(url, "application/pdf")
 		if err != nil {
 			return "", nil, err
 		}
 		return url, r.Body, nil
 	}
 	path = strings.TrimPrefix(strings.TrimPrefix(path, "/workspace/"), "./")
-	label = page.Shorten(strings.ToValidUTF8(path, "\uFFFD"))
+	label = webpage.Shorten(strings.ToValidUTF8(path, "\uFFFD"))
 	if path == "" || path[0] == '/' || strings.Contains("/"+path+"/", "/../") || strings.Contains(path, "\x00") {
 		return "", nil, errors.New(strconv.Quote(label) + " is no path of the workspace")
 	}
@@ -103,7 +103,7 @@ func extract(label string, b []byte, from, to int) (string, error) {
 	}
 	head := label
 	if title := f.title(); title != "" {
-		head = "# " + page.Shorten(title) + "\n" + label
+		head = "# " + webpage.Shorten(title) + "\n" + label
 	}
 	head += ", " + span(from, to, len(pages))
 	if isCut {

@@ -34,7 +34,7 @@ type Input struct {
 
 // Frame is one NDJSON line of GET /v1/chat/{chat}/events.
 type Frame struct {
-	Type    string       `json:"type"` // "message", "progress", "partial", "hello"
+	Type    string       `json:"type"` // "message", "progress", "partial", "notice", "hello"
 	ID      string       `json:"id,omitempty"`
 	Kind    host.OutKind `json:"kind,omitempty"`     // message
 	Text    string       `json:"text,omitempty"`     // message, partial
@@ -121,6 +121,21 @@ func (c *Console) Show(chat host.ChatID, e host.Event) {
 		default:
 		}
 	}
+}
+
+// Announce shows a line in every open chat and reports whether there is one.
+func (c *Console) Announce(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, chat := range c.clients {
+		for cl := range chat {
+			select {
+			case cl.frames <- Frame{Type: "notice", Kind: host.OutNotice, Text: text}:
+			default:
+			}
+		}
+	}
+	return len(c.clients) > 0
 }
 
 func (c *Console) of(chat host.ChatID) []*client {

@@ -1,40 +1,46 @@
-// Package modeltest has a fake Messages server that the unmodified Anthropic SDK talks to:
-// real HTTP, real server-sent events, scripted answers, and the ways in which the real one
-// fails. It is for tests, and must never be linked into a program.
+// Package modeltest has fake servers of the Messages and the Chat Completions API that the
+// unmodified SDKs talk to: real HTTP, real server-sent events, scripted answers, and the ways
+// in which the real ones fail. It is for tests, and must never be linked into a program.
 package modeltest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 )
 
-// Key is the only one the server takes.
+// Key is the only one that the servers take.
 const Key = "sk-ant-test-0123456789"
 
 // Answer is what the server says to one request. The zero Answer is an empty text.
 type Answer struct {
 	Text string // streamed in pieces of a few bytes
 	Uses []Use  // tool calls, after the text
-	Stop string // stop reason; "" = tool_use with Uses, else end_turn
+	Stop string // stop reason; "" = that of the API for tool calls with Uses, else for the end
 
-	InputTokens, OutputTokens int64 // 0 = 10 and 5
+	Thought                   string // thinking, or reasoning_content, before the text
+	InputTokens, OutputTokens int64  // 0 = 10 and 5
+
+	// Ways of servers that only speak like OpenAI's.
+	Uncounted bool // no usage, though it was asked for
+	Open      bool // no key is wanted
 
 	// Failures. The first that is set is what happens.
-	Status  int           // this HTTP status, with the API's error body; Header beside it
+	Status  int           // this HTTP status, with the API's error body, or Body; Header beside it
+	Body    string        //
 	Header  http.Header   //
 	Message string        // of the error body
 	Raw     string        // this body with status 200 and no event stream
 	Garbage bool          // an event that is no JSON, after the beginning of an answer
 	Cut     bool          // the connection breaks in the middle of the answer
 	Event   string        // an error event of this type in the middle of the answer
-	Hang    chan struct{} // waits in the middle of the answer until it is closed, or the client goes
+	Mute    chan struct{} // waits before the first byte until it is closed, or the client goes
+	Hang    chan struct{} // waits so in the middle of the answer
 }
 
 // Use is a call of a tool; its arguments are streamed as partial JSON.
@@ -50,205 +56,155 @@ type Request struct {
 	Raw    []byte
 }
 
-// Anthropic is a fake Messages server.
-type Anthropic struct {
+// Server is a fake server.
+type Server struct {
 	URL string // base_url
 
+	api      api
 	mu       sync.Mutex
 	answers  []Answer
 	requests []Request
 }
 
-// NewAnthropic starts a server that gives the answers in turn, and the last one again and
-// again. It stops with the test.
-func NewAnthropic(t testing.TB, answers ...Answer) *Anthropic {
+// api is one protocol.
+type api interface {
+	path() string
+	key(r *http.Request) string
+	complaint(r *http.Request, body map[string]any) string // what the real API would refuse the request for
+	failure(status int, message string) any                // the body
+	begin(a Answer, model string, send sender)             // the answer up to its last piece
+	broken(kind, message string) (event, data string)      // an error in the middle of it
+	end(a Answer, body map[string]any, send sender)
+}
+
+type sender func(event, data string)
+
+// NewAnthropic starts a Messages server that gives the answers in turn, and the last one again
+// and again. It stops with the test.
+func NewAnthropic(t testing.TB, answers ...Answer) *Server {
 	t.Helper()
-	a := &Anthropic{answers: answers}
-	s := httptest.NewServer(a)
-	t.Cleanup(s.Close)
-	t.Cleanup(s.CloseClientConnections)
-	a.URL = s.URL
-	return a
+	return start(t, messages{}, answers)
+}
+
+// NewOpenAI starts a Chat Completions server likewise.
+func NewOpenAI(t testing.TB, answers ...Answer) *Server {
+	t.Helper()
+	s := start(t, completions{}, answers)
+	s.URL += "/v1"
+	return s
+}
+
+func start(t testing.TB, api api, answers []Answer) *Server {
+	t.Helper()
+	s := &Server{api: api, answers: answers}
+	h := httptest.NewServer(s)
+	t.Cleanup(h.Close)
+	t.Cleanup(h.CloseClientConnections)
+	s.URL = h.URL
+	return s
 }
 
 // Script replaces the answers still to come.
-func (a *Anthropic) Script(answers ...Answer) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.answers = answers
+func (s *Server) Script(answers ...Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers = answers
 }
 
 // Requests are those so far, refused ones included.
-func (a *Anthropic) Requests() []Request {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return append([]Request(nil), a.requests...)
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Request(nil), s.requests...)
 }
 
 // next records a request and takes its answer.
-func (a *Anthropic) next(r Request) Answer {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.requests = append(a.requests, r)
-	if len(a.answers) == 0 {
+func (s *Server) next(r Request) Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, r)
+	if len(s.answers) == 0 {
 		return Answer{}
 	}
-	out := a.answers[0]
-	if len(a.answers) > 1 {
-		a.answers = a.answers[1:]
+	out := s.answers[0]
+	if len(s.answers) > 1 {
+		s.answers = s.answers[1:]
 	}
 	return out
 }
 
-// ServeHTTP is the Messages API.
-func (a *Anthropic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP is the API.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, 32<<20))
 	req := Request{Header: r.Header.Clone(), Raw: raw}
 	if err == nil {
 		err = json.Unmarshal(raw, &req.Body)
 	}
-	answer := a.next(req)
-	switch problem := complaint(r, req.Body, err); {
-	case r.Method != http.MethodPost || r.URL.Path != "/v1/messages":
-		fail(w, http.StatusNotFound, "not_found_error", "no such path")
-	case r.Header.Get("X-Api-Key") != Key:
-		fail(w, http.StatusUnauthorized, "authentication_error", "invalid x-api-key "+r.Header.Get("X-Api-Key"))
+	answer, problem := s.next(req), "the body is not JSON"
+	if err == nil {
+		problem = s.api.complaint(r, req.Body)
+	}
+	wait := func(c chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		case <-r.Context().Done():
+			return false
+		}
+	}
+	switch {
+	case r.Method != http.MethodPost || r.URL.Path != s.api.path():
+		http.Error(w, "404 page not found", http.StatusNotFound)
+	case s.api.key(r) != Key && !(answer.Open && s.api.key(r) == ""):
+		s.fail(w, http.StatusUnauthorized, "invalid key "+s.api.key(r))
 	case problem != "":
-		fail(w, http.StatusBadRequest, "invalid_request_error", problem)
+		s.fail(w, http.StatusBadRequest, problem)
+	case answer.Mute != nil && !wait(answer.Mute):
 	case answer.Status != 0:
 		for k, v := range answer.Header {
 			w.Header()[k] = v
 		}
-		fail(w, answer.Status, kinds[answer.Status], answer.Message)
+		if answer.Body == "" {
+			s.fail(w, answer.Status, answer.Message)
+			return
+		}
+		w.WriteHeader(answer.Status)
+		_, _ = io.WriteString(w, answer.Body)
 	case answer.Raw != "":
 		_, _ = io.WriteString(w, answer.Raw)
 	default:
-		answer.stream(w, r, fmt.Sprint(req.Body["model"]))
+		s.stream(w, answer, req.Body, wait)
 	}
-}
-
-var kinds = map[int]string{
-	400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-	413: "request_too_large", 429: "rate_limit_error", 500: "api_error", 529: "overloaded_error",
-}
-
-func fail(w http.ResponseWriter, status int, kind, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"type": "error", "error": map[string]string{"type": kind, "message": message}, "request_id": "req_test",
-	})
-}
-
-// complaint checks what the real API checks and a client gets wrong most easily.
-func complaint(r *http.Request, body map[string]any, err error) string {
-	if err != nil {
-		return "the body is not JSON"
-	}
-	if r.Header.Get("Anthropic-Version") == "" {
-		return "anthropic-version: header is required"
-	}
-	messages, _ := body["messages"].([]any)
-	if n, _ := body["max_tokens"].(float64); n < 1 || body["model"] == "" || len(messages) == 0 || body["stream"] != true {
-		return "model, max_tokens, messages and stream are required"
-	}
-	open := make(map[any]bool) // tool calls without a result
-	for i, m := range messages {
-		content, _ := m.(map[string]any)["content"].([]any)
-		if len(content) == 0 {
-			return fmt.Sprintf("messages.%d: content must not be empty", i)
-		}
-		for _, b := range content {
-			block := b.(map[string]any)
-			switch block["type"] {
-			case "text":
-				if s, _ := block["text"].(string); strings.TrimSpace(s) == "" {
-					return fmt.Sprintf("messages.%d: text content blocks must be non-empty", i)
-				}
-			case "tool_use":
-				if _, ok := block["input"].(map[string]any); !ok {
-					return fmt.Sprintf("messages.%d: tool_use.input must be an object", i)
-				}
-				open[block["id"]] = true
-			case "tool_result":
-				if !open[block["tool_use_id"]] {
-					return fmt.Sprintf("messages.%d: unexpected tool_use_id", i)
-				}
-				delete(open, block["tool_use_id"])
-			}
-		}
-	}
-	if len(open) > 0 {
-		return "tool_use ids were found without tool_result blocks"
-	}
-	return ""
 }
 
 // stream sends the answer as events.
-func (a Answer) stream(w http.ResponseWriter, r *http.Request, model string) {
+func (s *Server) stream(w http.ResponseWriter, a Answer, body map[string]any, wait func(chan struct{}) bool) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-	send := func(kind, data string) {
-		fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, data)
+	a.InputTokens, a.OutputTokens = cmp.Or(a.InputTokens, 10), cmp.Or(a.OutputTokens, 5)
+	send := func(event, data string) {
+		if event != "" {
+			fmt.Fprintf(w, "event: %s\n", event)
+		}
+		fmt.Fprintf(w, "data: %s\n\n", data)
 		w.(http.Flusher).Flush()
 	}
-	in, out := a.InputTokens, a.OutputTokens
-	if in == 0 {
-		in = 10
-	}
-	if out == 0 {
-		out = 5
-	}
-	send("message_start", fmt.Sprintf(`{"type":"message_start","message":{"id":"msg_test","type":"message",`+
-		`"role":"assistant","model":%q,"content":[],"stop_reason":null,"stop_sequence":null,`+
-		`"usage":{"input_tokens":%d,"output_tokens":1}}}`, model, in))
-	send("ping", `{"type":"ping"}`)
-	a.blocks(send)
-	switch {
+	s.api.begin(a, fmt.Sprint(body["model"]), send)
+	switch event, data := s.api.broken(a.Event, a.Message); {
 	case a.Garbage:
 		send("content_block_delta", `{"type":`)
-		return
 	case a.Cut:
 		panic(http.ErrAbortHandler)
 	case a.Event != "":
-		send("error", fmt.Sprintf(`{"type":"error","error":{"type":%q,"message":%q}}`, a.Event, a.Message))
-		return
-	case a.Hang != nil:
-		select {
-		case <-a.Hang:
-		case <-r.Context().Done():
-			return
-		}
+		send(event, data)
+	case a.Hang == nil || wait(a.Hang):
+		s.api.end(a, body, send)
 	}
-	stop := a.Stop
-	if stop == "" {
-		stop = "end_turn"
-		if len(a.Uses) > 0 {
-			stop = "tool_use"
-		}
-	}
-	send("message_delta", fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":%q,"stop_sequence":null},`+
-		`"usage":{"output_tokens":%d}}`, stop, out))
-	send("message_stop", `{"type":"message_stop"}`)
 }
 
-func (a Answer) blocks(send func(kind, data string)) {
-	index := 0
-	block := func(start, delta, field string, pieces []string) {
-		send("content_block_start", fmt.Sprintf(`{"type":"content_block_start","index":%d,"content_block":%s}`, index, start))
-		for _, p := range pieces {
-			send("content_block_delta", fmt.Sprintf(`{"type":"content_block_delta","index":%d,"delta":{"type":%q,%q:%s}}`,
-				index, delta, field, quote(p)))
-		}
-		send("content_block_stop", `{"type":"content_block_stop","index":`+strconv.Itoa(index)+`}`)
-		index++
-	}
-	if a.Text != "" || len(a.Uses) == 0 {
-		block(`{"type":"text","text":""}`, "text_delta", "text", pieces(a.Text))
-	}
-	for _, u := range a.Uses {
-		start := fmt.Sprintf(`{"type":"tool_use","id":%s,"name":%s,"input":{}}`, quote(u.ID), quote(u.Name))
-		block(start, "input_json_delta", "partial_json", append([]string{""}, pieces(u.Input)...))
-	}
+func (s *Server) fail(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(s.api.failure(status, message))
 }
 
 func quote(s string) string {

@@ -41,6 +41,12 @@ func current() Host {
 // Workspace is where the agent's files are.
 func Workspace() string { return current().Workspace() }
 
+// Setting is what the role says to this skill under name, "" when nothing.
+func Setting(name string) string { return current().Setting(name) }
+
+// Mounts are the role's directories of the host's machine.
+func Mounts() []string { return current().Mounts() }
+
 // Log writes one line to the host's log.
 func Log(level uint32, text string) { current().Log(level, text) }
 

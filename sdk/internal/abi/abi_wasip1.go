@@ -4,6 +4,8 @@ package abi
 
 import (
 	"runtime"
+	"strings"
+	"syscall"
 	"unsafe"
 
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
@@ -11,6 +13,33 @@ import (
 
 // Workspace is where the agent's files are.
 func Workspace() string { return "/workspace" }
+
+// Setting is what the role says to this skill under name, "" when nothing.
+func Setting(name string) string {
+	v, _ := syscall.Getenv(name)
+	return v
+}
+
+// Mounts are the role's directories of the host's machine: the preopened ones below /mnt.
+func Mounts() (out []string) {
+	for fd := uint32(3); ; fd++ {
+		var stat [2]uint32 // kind, length of the name
+		if prestatGet(fd, unsafe.Pointer(&stat)) != 0 || stat[1] == 0 {
+			return out
+		}
+		name := make([]byte, stat[1])
+		prestatName(fd, unsafe.Pointer(unsafe.SliceData(name)), stat[1])
+		if strings.HasPrefix(string(name), "/mnt/") {
+			out = append(out, string(name))
+		}
+	}
+}
+
+//go:wasmimport wasi_snapshot_preview1 fd_prestat_get
+func prestatGet(fd uint32, stat unsafe.Pointer) uint32
+
+//go:wasmimport wasi_snapshot_preview1 fd_prestat_dir_name
+func prestatName(fd uint32, dst unsafe.Pointer, n uint32) uint32
 
 //go:wasmimport nanoclaw_core_1 input_read
 func inputRead(dst unsafe.Pointer, off, n uint32) uint32

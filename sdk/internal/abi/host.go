@@ -8,6 +8,10 @@ type Host interface {
 	Capability(name string, req []byte) ([]byte, wire.Status)
 	// Log takes one line.
 	Log(level uint32, text string)
+	// Setting is the value of one of the role's settings for this skill, "" when there is none.
+	Setting(name string) string
+	// Mounts are the directories that stand for those below /mnt.
+	Mounts() []string
 	// Workspace is the directory that stands for /workspace.
 	Workspace() string
 }

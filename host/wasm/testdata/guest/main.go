@@ -77,6 +77,8 @@ func do(r request) (string, error) {
 		return r.Call.Turn + " " + r.Call.Agent + " " + r.Call.Timezone, nil
 	case "calls":
 		return fmt.Sprint(calls), nil
+	case "environ":
+		return strings.Join(os.Environ(), " "), nil
 	case "loop":
 		for n := uint(0); ; n++ {
 			sink = append(sink[:0], byte(n))
