@@ -319,7 +319,7 @@ func TestHostileFiles(t *testing.T) {
 		start := time.Now()
 		s, err := extract("x", b, 0, 0)
 		t.Logf("%s: %v, %d bytes, %v", name, time.Since(start), len(s), err)
-		if d := time.Since(start); d > 5*time.Second || len(s) > maxText+500 {
+		if d := time.Since(start); d > time.Minute || len(s) > maxText+500 {
 			t.Errorf("%s: %v, %d bytes, %v", name, d, len(s), err)
 		}
 	}
