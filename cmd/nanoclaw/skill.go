@@ -152,6 +152,7 @@ type inspected struct {
 	Name         host.SkillName   `json:"name"`
 	Version      string           `json:"version"`
 	Kind         string           `json:"kind"`
+	Adapter      string           `json:"adapter,omitempty"`
 	Description  string           `json:"description"`
 	Digest       host.Digest      `json:"digest"`
 	Size         int64            `json:"size"`
@@ -170,7 +171,8 @@ type inspectImport struct {
 func inspection(f *skill.File) inspected {
 	m := f.Manifest
 	out := inspected{
-		Name: m.Name, Version: m.Version, Kind: m.Kind, Description: m.Description, Digest: f.Digest, Size: f.Size,
+		Name: m.Name, Version: m.Version, Kind: m.Kind, Adapter: m.Adapter, Description: m.Description,
+		Digest: f.Digest, Size: f.Size,
 		Limits: m.Limits, Tools: append([]wire.Tool{}, m.Tools...), Capabilities: append([]host.Need{}, m.Capabilities...),
 		Imports: []inspectImport{},
 	}
@@ -192,6 +194,9 @@ func (a *app) describe(f *skill.File) error {
 	fmt.Fprintf(w, "file\t%s, %.1f MB\n", f.Path, float64(f.Size)/1e6)
 	fmt.Fprintf(w, "digest\t%s\n", f.Digest)
 	fmt.Fprintf(w, "kind\t%s\n", kindText(m.Kind))
+	if m.Adapter != "" {
+		fmt.Fprintf(w, "adapter\t%s\n", m.Adapter)
+	}
 	fmt.Fprintf(w, "limits\t%d MiB of memory, %v a call\n", m.Limits.MemoryMiB,
 		time.Duration(m.Limits.TimeoutMS)*time.Millisecond)
 	for _, t := range m.Tools {
