@@ -67,7 +67,7 @@ func brave(in input) ([]result, error) {
 	err := web.JSON(braveName, "https://api.search.brave.com/res/v1/web/search?"+query, header, &a)
 	var status *web.StatusError
 	if errors.As(err, &status) && status.Status == 422 { // a key that it does not know, too
-		return nil, errors.New(braveName + " does not take the request (status 422): its key is wrong, or the query is")
+		return nil, &web.Failure{Service: braveName, Err: errors.New("status 422: its key is wrong, or the query is")}
 	}
 	if err != nil {
 		return nil, err

@@ -150,7 +150,7 @@ func TestBadAnswers(t *testing.T) {
 		"brave: page":         {brave, ok("<html>"), "error: Brave Search answered with a web page instead of data"},
 		"brave: empty":        {brave, ok(""), "error: Brave Search gave an empty answer"},
 		"brave: 401":          {brave, status(401), "error: Brave Search refused the request (status 401): its key is missing or wrong"},
-		"brave: 422":          {brave, status(422), "error: Brave Search does not take the request (status 422)"},
+		"brave: 422":          {brave, status(422), "error: Brave Search cannot be asked: status 422: its key is wrong"},
 		"brave: 429":          {brave, status(429), "error: Brave Search has had too many requests (status 429); try again later"},
 		"brave: no fields":    {brave, ok(`{"web":{"results":[{},{"url":"javascript:alert(1)"},{"url":"https://a b/"},{"url":"https://x/"}]}}`), "Brave Search finds for \"x\":\n\n1. https://x/\n   https://x/"},
 		"brave: null":         {brave, ok(`null`), `Brave Search finds nothing for "x".`},
