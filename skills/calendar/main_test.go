@@ -277,7 +277,7 @@ func TestHostileCalendars(t *testing.T) {
 		put(t, h, "x.ics", text[:min(len(text), maxICS)])
 		start := time.Now()
 		got := ok(t, h, "agenda", agendaInput{From: "2026-07-01", Days: 400})
-		if d := time.Since(start); d > 5*time.Second || len(got) > 64<<10 {
+		if d := time.Since(start); d > 20*time.Second || len(got) > 64<<10 {
 			t.Errorf("%s: %v, %d bytes", name, d, len(got))
 		}
 	}

@@ -237,7 +237,7 @@ func TestEndlessRules(t *testing.T) {
 	} {
 		start := time.Now()
 		expand(t, text, "0001-01-01", localDay(time.Now()), localDay(time.Now())+366)
-		if d := time.Since(start); d > 5*time.Second {
+		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("%s takes %v", text, d)
 		}
 	}

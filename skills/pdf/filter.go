@@ -1,10 +1,6 @@
 package main
 
-import (
-	"bytes"
-	"compress/flate"
-	"io"
-)
+import "bytes"
 
 // decode is what a stream holds, through its filters. What cannot be decoded to its end
 // is as much as could be; a filter that is not known, such as a picture's, gives nothing.
@@ -62,18 +58,6 @@ func (f *pdf) list(o, short any) array {
 func cutAt(b []byte, end string) []byte {
 	before, _, _ := bytes.Cut(b, []byte(end))
 	return before
-}
-
-func inflate(b []byte, limit int) []byte {
-	if len(b) < 2 {
-		return nil
-	}
-	if b[0]&0x0f == 8 && (int(b[0])<<8|int(b[1]))%31 == 0 { // the header of zlib
-		b = b[2:]
-	}
-	var out bytes.Buffer
-	_, _ = io.Copy(&out, io.LimitReader(flate.NewReader(bytes.NewReader(b)), int64(limit))) // damaged: as far as it goes
-	return out.Bytes()
 }
 
 // unLZW decodes variable-length codes of 9 to 12 bits.
