@@ -95,7 +95,9 @@ func (a *app) skillVerify(ctx context.Context, dir, file string) error {
 	return nil
 }
 
-func (a *app) stage(name string, took time.Duration) { fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name) }
+func (a *app) stage(name string, took time.Duration) {
+	fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
+}
 
 // buildAdmitter prefers the engine that skills will run on and says when it is another.
 func (a *app) buildAdmitter(ctx context.Context) (skill.Admitter, func(), error) {
