@@ -58,10 +58,13 @@ run: build docker ## build everything, make sure that Docker answers, open a cha
 docker: build
 	@bin/nanoclaw doctor --fix --yes
 
-test: build docker race ## every test, those that need Docker included
+# asc of `make toolchains`, for whoever has none of his own.
+export PATH := $(PATH):$(CURDIR)/bin/toolchains/node_modules/.bin
+
+test: build docker race toolchains ## every test, those that need Docker included
 	@$(STAGE) test go test -race -short -timeout 18m ./...
 
-test-all: build docker race ## what takes longer too: long tests, and each fuzz target for FUZZTIME
+test-all: build docker race toolchains ## what takes longer too: long tests, and each fuzz target for FUZZTIME
 	@$(STAGE) test-all go test -race -timeout 60m ./...
 	@$(MAKE) fuzz
 
@@ -104,12 +107,28 @@ cross: | go
 bench: build docker toolchains ## measure; prints a table and writes bench.json
 	@go run ./host/daemon/bench -o bench.json
 
-# The other languages of the benchmarks; without them their rows are left out.
-toolchains:
-	@command -v wasm-ld >/dev/null && [ -e /usr/bin/rustc ] || { \
-		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || exit 0; \
-		echo "installing clang, lld and rustc for the benchmarks"; export DEBIAN_FRONTEND=noninteractive; \
-		apt-get -qq update; apt-get -qq install -y --no-install-recommends clang lld rustc libstd-rust-dev-wasm32 </dev/null >/dev/null; }
+# The languages of skills besides Go. NEED prints the Debian packages that are missing.
+ASC := $(shell sed -n 's/^const ascVersion = "\(.*\)"/\1/p' cmd/nanoclaw/internal/kit/lang.go)
+define NEED
+need() { \
+	command -v clang >/dev/null || echo clang; command -v wasm-ld >/dev/null || echo lld; \
+	[ -n "$$(ls {/usr,$$(rustc --print=sysroot 2>/dev/null)}/lib/rustlib/wasm32-wasi*/lib/libstd-*.rlib 2>/dev/null)" ] || \
+		echo rustc libstd-rust-dev-wasm32; \
+	command -v cargo >/dev/null || echo cargo; command -v cc >/dev/null || echo gcc libc6-dev; \
+	[ -e /usr/include/wasm32-wasi/stdio.h ] || echo wasi-libc; \
+	command -v clang >/dev/null && [ -e "$$(clang --target=wasm32-wasi -print-libgcc-file-name)" ] || echo "libclang-rt-$$(release)-dev-wasm32"; \
+	command -v node >/dev/null || echo nodejs; command -v npm >/dev/null || echo npm; }; \
+release() { { clang -dumpversion 2>/dev/null || apt-cache depends clang | sed -n 's/.*Depends: clang-//p'; } | head -n 1 | cut -d. -f1; }
+endef
+
+toolchains: ## install what skills in Rust, C and AssemblyScript are built with (Debian; else say what is missing)
+	@$(NEED); if [ -n "$$(need)" ]; then \
+		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || { \
+			echo "make: toolchains of skills are missing; as root on Debian: apt-get install" $$(need) >&2; exit 1; }; \
+		echo "installing the toolchains of skills"; export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update; apt-get -qq install -y --no-install-recommends $$(need) </dev/null >/dev/null; fi
+	@grep -qs '"version": "$(ASC)"' bin/toolchains/node_modules/assemblyscript/package.json || { \
+		echo "installing assemblyscript $(ASC)"; npm install --loglevel=error --no-audit --no-fund --prefix bin/toolchains assemblyscript@$(ASC); }
 
 lines: | go ## how much there is to audit
 	@go test -count=1 -run '^TestBudget$$' -v ./host | sed -n '/^|/p; /FAIL/p'

@@ -1,6 +1,8 @@
 // Package sdk is the guest API for skills written in Go.
 //
-// A skill is a program that registers its tools and does nothing else:
+// `nanoclaw skill new hello` makes a skill that works, with this package beside it in
+// nanoclaw-sdk, so that go build, go test and gopls need no network. A skill is a program
+// that registers its tools and does nothing else:
 //
 //	package main
 //
@@ -19,15 +21,16 @@
 //	func main() {}
 //
 // `nanoclaw skill build` makes a .wasm file of it and of the skill.toml beside
-// it. The same source runs under `go test`, where package sdktest stands for
-// the host.
+// it, with Go alone. The same source runs under `go test`, where package sdktest
+// stands for the host.
 //
 // What a skill may do beyond computing it asks for by calling it: [HTTP], [LLM],
 // [KVGet] and its like, [CallTool], and files below [Workspace] with package os.
 // Each of them is a wasm import of its own, and a function that is never called
 // is not imported; so the imports of a module say what it can do, and a
 // skill.toml that does not declare one of them is refused. A refused call
-// returns an [Error]: errors.Is(err, sdk.ErrDenied).
+// returns an [Error]: errors.Is(err, sdk.ErrDenied). Files that were not granted are not
+// there at all: package os answers "Capabilities insufficient".
 //
 // What a role tells a skill, such as the address of a server, [Setting] reads: settings =
 // { SKILL = { name = "…" } } in nanoclaw.toml. A skill whose skill.toml says kind = "agent" is
@@ -37,6 +40,8 @@
 // guest has one thread and no clock of its own; deadlines are the host's. A
 // turn that was cut short runs again with the same Context.Turn, and what a
 // tool wrote to the workspace is still there: use it to write things once.
+//
+// What lies below, for other languages: ABI.md, and the folders rust, c and assemblyscript.
 //
 // # Size
 //

@@ -52,13 +52,13 @@ export function log(level: u32, text: string): void {
 
 /** The answer of a capability call. */
 export class Result {
-  constructor(public status: u32, public body: string) {}
+  constructor(public status: i32, public body: string) {}
 }
 
 function result(r: u64): Result {
   const len = <u32>r;
   const b = new ArrayBuffer(len);
-  return new Result(<u32>(r >> 32), String.UTF8.decodeUnsafe(at(b), resultRead(at(b), 0, len)));
+  return new Result(<i32>(r >> 32), String.UTF8.decodeUnsafe(at(b), resultRead(at(b), 0, len)));
 }
 
 export function http(request: string): Result {

@@ -105,12 +105,14 @@ impl From<String> for Error {
 }
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Error {
+        let text = e.to_string();
         let kind = match e.kind() {
             std::io::ErrorKind::NotFound => Kind::NotFound,
             std::io::ErrorKind::PermissionDenied => Kind::Denied,
+            _ if text.contains("pre-opened") => Kind::Denied, // without the grant there is no directory at all
             _ => Kind::Skill,
         };
-        Error::new(kind, e.to_string())
+        Error::new(kind, text)
     }
 }
 

@@ -133,7 +133,7 @@ func environ(without ...string) []string {
 
 // rust calls rustc twice: for the guest API and for the skill, whose paths are rewritten.
 func (b *Build) rust(ctx context.Context, out string) error {
-	rustc, target, err := findRust(ctx)
+	rustc, flags, err := findRust(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (b *Build) rust(ctx context.Context, out string) error {
 		return err
 	}
 	run := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, rustc, append(args, "--edition=2021", "--target="+target, "-Copt-level=s",
-			"-Cpanic=abort", "-Ccodegen-units=1", "--remap-path-prefix="+dir+"=.", "--remap-path-prefix="+parent+"=.")...)
+		cmd := exec.CommandContext(ctx, rustc, append(append(args, flags...), "--edition=2021", "-Copt-level=s", "-Cpanic=abort",
+			"-Ccodegen-units=1", "--remap-path-prefix="+dir+"=.", "--remap-path-prefix="+parent+"=.")...)
 		cmd.Dir = dir
 		cmd.Env = environ("RUSTC_BOOTSTRAP", "RUSTC_LOG", "RUST_BACKTRACE")
 		return quiet(cmd, "rustc")
@@ -161,26 +161,37 @@ func (b *Build) rust(ctx context.Context, out string) error {
 		"-Clto=fat", "-Cstrip=symbols", "-o", out)
 }
 
-// findRust finds a rustc that has a WASI target: the first one on the PATH often has none.
-func findRust(ctx context.Context) (rustc, target string, err error) {
-	first, _ := exec.LookPath("rustc")
-	for _, rustc := range []string{first, "/usr/bin/rustc"} {
-		if rustc == "" {
-			continue
-		}
-		root, err := exec.CommandContext(ctx, rustc, "--print=sysroot").Output()
+const rustNeeded = "rustc with a WASI target (with rustup: rustup target add wasm32-wasip1)"
+
+// findRust finds a rustc that has a WASI target, which the first one on the PATH often has not,
+// and a linker for it: rustup brings one, Debian 13 has it under another name.
+func findRust(ctx context.Context) (rustc string, flags []string, err error) {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		rustc := filepath.Join(dir, "rustc")
+		out, err := exec.CommandContext(ctx, rustc, "--print=sysroot").Output()
 		if err != nil {
 			continue
 		}
+		root := filepath.Join(globbed(strings.TrimSpace(string(out))), "lib", "rustlib")
 		for _, target := range []string{"wasm32-wasip1", "wasm32-wasi"} {
-			lib := filepath.Join(strings.TrimSpace(string(root)), "lib", "rustlib", target, "lib")
-			if std, _ := filepath.Glob(filepath.Join(globbed(lib), "libstd-*.rlib")); len(std) > 0 {
-				return rustc, target, nil
+			if std, _ := filepath.Glob(filepath.Join(root, target, "lib", "libstd-*.rlib")); len(std) > 0 {
+				linker, err := rustLinker(root)
+				return rustc, append(linker, "--target="+target), err
 			}
 		}
 	}
-	return "", "", missing("a Rust", "rustc libstd-rust-dev-wasm32 lld",
-		"rustc with a WASI target (with rustup: rustup target add wasm32-wasip1)")
+	return "", nil, missing("a Rust", "rustc libstd-rust-dev-wasm32 lld", rustNeeded)
+}
+
+func rustLinker(root string) (flags []string, err error) {
+	bundled, _ := filepath.Glob(filepath.Join(root, "*", "bin", "rust-lld"))
+	if _, err := exec.LookPath("rust-lld"); err == nil || len(bundled) > 0 {
+		return nil, nil
+	}
+	if _, err := exec.LookPath("wasm-ld"); err != nil {
+		return nil, missing("a Rust", "lld", "wasm-ld")
+	}
+	return []string{"-Clinker=wasm-ld"}, nil
 }
 
 // c compiles all C files of the folder that are not tests.
