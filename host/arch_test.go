@@ -70,6 +70,7 @@ var arrows = map[string][]string{
 		"cmd/nanoclaw/internal/kit", "host", "host/channel/console", "host/config", "host/container", "host/daemon",
 		"host/skill", "sdk/module", "sdk/wire",
 	},
+	// It is above the daemon: test cases are calls in agent containers.
 	"cmd/nanoclaw/internal/kit": {
 		"host", "host/agent", "host/broker", "host/daemon", "host/skill", "sdk", "sdk/module", "sdk/wire",
 	},

@@ -97,7 +97,8 @@ func TestInterruptedTestsLeaveNoContainer(t *testing.T) {
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Wait(); err == nil || c.ProcessState.ExitCode() != exitFailure || !strings.Contains(stderr.String(), "stopped after") {
+	if err := c.Wait(); err == nil || c.ProcessState.ExitCode() != exitFailure ||
+		!strings.Contains(stderr.String(), "stopped after 0 of 3 cases") || strings.Contains(stdout.String(), "FAIL") {
 		t.Errorf("%v: %s%s", err, stdout.String(), stderr.String())
 	}
 	if left := s.containers(); len(left) != 0 {

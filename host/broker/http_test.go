@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -387,5 +388,33 @@ func TestBadPeers(t *testing.T) {
 	if _, err := net.DefaultResolver.LookupNetIP(t.Context(), "ip", "a.invalid."); errors.As(err, &dns) {
 		l.grant("https://a.invalid/")
 		l.get("https://a.invalid/").want(wire.StatusUnavailable, "resolved")
+	}
+}
+
+// TestSendIsAskedLast: what stands in the place of the network is asked only for what was
+// allowed and has its row, each hop of a redirect included, and a refusal of its own counts.
+func TestSendIsAskedLast(t *testing.T) {
+	l := newLab(t).grant("GET https://a.test.org/ok", "GET http://127.0.0.1/ok")
+	var sent []string
+	l.cfg.Send = func(_ http.RoundTripper, r *http.Request) (*http.Response, error) {
+		rows := l.rows()
+		if last := rows[len(rows)-1]; last.Verdict != "allow" || last.Target != r.URL.Host {
+			t.Errorf("sent before its row: %+v", last)
+		}
+		sent = append(sent, r.URL.String())
+		if strings.HasSuffix(r.URL.Path, "/gone") {
+			return nil, errors.New("not recorded")
+		}
+		w := httptest.NewRecorder()
+		http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		return w.Result(), nil
+	}
+	l.get("https://b.test.org/ok").want(wire.StatusDenied, "host not granted")
+	l.get("https://a.test.org/other").want(wire.StatusDenied, "path not granted")
+	l.get("http://127.0.0.1/ok").want(wire.StatusDenied, "not a public one")
+	l.get("https://a.test.org/ok").want(wire.StatusDenied, "path not granted") // where it leads
+	l.get("https://a.test.org/ok/gone").want(wire.StatusUnavailable, "gave no usable answer")
+	if want := "https://a.test.org/ok https://a.test.org/ok/gone"; strings.Join(sent, " ") != want {
+		t.Errorf("sent %q, want %q", sent, want)
 	}
 }

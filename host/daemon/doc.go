@@ -3,7 +3,7 @@
 //
 // Read in this order: daemon.go (start and stop), turn.go (what a turn is made of),
 // engine.go (which containers, which runner), admin.go (the socket and its client),
-// call.go (`nanoclaw skill call`).
+// call.go (`nanoclaw skill call` and `skill test`).
 //
 // It must never execute or compile WASM, and never decide a grant: those are the
 // runner's and the broker's.

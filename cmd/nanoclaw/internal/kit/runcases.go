@@ -44,7 +44,7 @@ type CaseResult struct {
 }
 
 // Run runs the cases, each in a container of its own, and calls done with each result in
-// the order of cases. When ctx ends the rest is left out.
+// the order of cases. What was not over when ctx ended is left out.
 func (t *Tests) Run(ctx context.Context, cases []Case, done func(CaseResult)) {
 	results := make([]chan CaseResult, len(cases))
 	var g errgroup.Group
@@ -56,8 +56,11 @@ func (t *Tests) Run(ctx context.Context, cases []Case, done func(CaseResult)) {
 		for i, c := range cases {
 			g.Go(func() error {
 				defer close(results[i])
-				if ctx.Err() == nil {
-					results[i] <- t.run(ctx, c)
+				if ctx.Err() != nil {
+					return nil
+				}
+				if r := t.run(ctx, c); ctx.Err() == nil {
+					results[i] <- r
 				}
 				return nil
 			})
