@@ -1,10 +1,10 @@
-// Package skill reads, checks, builds and registers skills: one .wasm file each, code and
+// Package skill reads, checks and registers skills: one .wasm file each, code and
 // manifest together.
 //
-// In reading order: ParseManifest and ParseSkillTOML say what a manifest must be, Read
-// opens a file as the hostile thing it is, Pack embeds a manifest, Registry knows every
-// file of plugins/ and why it may or may not be used, AdmitFile keeps admitted skills by
-// digest, Build makes a file from a folder.
+// In reading order: ParseManifest says what a manifest must be, Read opens a file as the
+// hostile thing it is (ReadText a folder of instructions), Verify says who signed it, Lock
+// remembers what was accepted and holds what goes beyond, Registry knows every file of plugins/
+// and why it may or may not be used, AdmitFile keeps admitted skills by digest.
 //
 // It must never compile or run WASM in this process: an Admitter does, in a container
 // or a limited child process. It must never use a file before it is in the content

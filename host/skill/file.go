@@ -240,7 +240,7 @@ func (f *File) exports(all []module.Export) error {
 // Pack embeds a manifest and the text of SKILL.md before the code, replacing what is
 // there. A signature goes, since it fits no longer; all other sections stay byte for byte.
 func Pack(wasm []byte, m host.Manifest, text string) ([]byte, error) {
-	if err := check(&m); err != nil {
+	if err := CheckManifest(&m); err != nil {
 		return nil, err
 	}
 	manifest, err := json.Marshal(m)

@@ -139,7 +139,7 @@ func TestReadRefuses(t *testing.T) {
 		}), "behind the code"},
 		"two texts":      {with(func(s []module.Section) []module.Section { return append(s, s[6]) }), "2 nanoclaw.skill.md"},
 		"bad manifest":   {with(func(s []module.Section) []module.Section { s[5] = custom(`{"abi":1,"nam":"x"}`); return s }), `unknown key "nam", did you mean "name"?`},
-		"huge manifest":  {with(func(s []module.Section) []module.Section { s[5] = custom(strings.Repeat(" ", maxManifest+1)); return s }), "at most 65536"},
+		"huge manifest":  {with(func(s []module.Section) []module.Section { s[5] = custom(strings.Repeat(" ", MaxManifest+1)); return s }), "at most 65536"},
 		"memory":         {with(body(module.SecMemory, []byte{1, 0, 0x81, 8})), "65 MiB of memory, its manifest says at most 64"},
 		"no memory":      {with(body(module.SecExport, list(export("nanoclaw_call", 0, 0)))), `does not export its memory`},
 		"memory by name": {with(body(module.SecExport, list(export("memory", 0, 0), export("nanoclaw_call", 0, 0)))), `does not export its memory`},

@@ -10,8 +10,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
@@ -21,8 +19,7 @@ const ABI = 1
 
 // Bounds of a manifest; lengths are in characters where not said otherwise.
 const (
-	maxManifest    = 64 << 10 // bytes
-	maxBrackets    = 4_000    // in skill.toml: 30,000 nested keys keep the TOML parser busy for a minute
+	MaxManifest    = 64 << 10 // bytes; of skill.toml too
 	maxDescription = 1024
 	maxLicense     = 100
 	maxReason      = 200
@@ -45,86 +42,24 @@ var (
 // ParseManifest decodes and checks the JSON of a nanoclaw.manifest.v1 section and fills in defaults.
 func ParseManifest(b []byte) (host.Manifest, error) {
 	var m host.Manifest
-	if len(b) > maxManifest {
-		return m, fmt.Errorf("%w: manifest has %d bytes, at most %d", host.ErrInvalid, len(b), maxManifest)
+	if len(b) > MaxManifest {
+		return m, fmt.Errorf("%w: manifest has %d bytes, at most %d", host.ErrInvalid, len(b), MaxManifest)
 	}
 	if !utf8.Valid(b) {
 		return m, fmt.Errorf("%w: manifest is not UTF-8", host.ErrInvalid)
 	}
 	if err := wire.Unmarshal(b, &m); err != nil {
-		return m, fmt.Errorf("%w: manifest: %w", host.ErrInvalid, known(err))
+		return m, fmt.Errorf("%w: manifest: %w", host.ErrInvalid, Known(err))
 	}
-	return m, check(&m)
-}
-
-// BuildSpec is what skill.toml says about building.
-type BuildSpec struct {
-	Command string // shell command that writes the module to $OUT; "" = Go
-}
-
-// ParseSkillTOML decodes and checks skill.toml: the manifest's keys, as TOML, and `build`.
-// Schemas may be tables or strings of JSON.
-func ParseSkillTOML(b []byte) (host.Manifest, BuildSpec, error) {
-	src := struct {
-		host.Manifest
-		Build string `json:"build"`
-	}{Manifest: host.Manifest{ABI: ABI}}
-	fail := func(err error) (host.Manifest, BuildSpec, error) {
-		return host.Manifest{}, BuildSpec{}, fmt.Errorf("%w: skill.toml: %w", host.ErrInvalid, err)
-	}
-	if len(b) > maxManifest {
-		return fail(fmt.Errorf("%d bytes, at most %d", len(b), maxManifest))
-	}
-	if n := bytes.Count(b, []byte(".")) + bytes.Count(b, []byte("{")) + bytes.Count(b, []byte("[")); n > maxBrackets {
-		return fail(fmt.Errorf("%d of '.', '{' and '[', at most %d", n, maxBrackets))
-	}
-	var tree map[string]any
-	if err := toml.Unmarshal(b, &tree); err != nil {
-		return fail(err)
-	}
-	object, err := json.Marshal(jsonStrings(tree))
-	if err != nil {
-		return fail(err)
-	}
-	if err := wire.Unmarshal(object, &src); err != nil {
-		return fail(known(err))
-	}
-	if err := check(&src.Manifest); err != nil {
-		return fail(err)
-	}
-	return src.Manifest, BuildSpec{Command: src.Build}, nil
-}
-
-// jsonStrings turns schemas written as strings of JSON into what they say.
-func jsonStrings(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			s, isString := e.(string)
-			if isString && (k == "inputSchema" || k == "outputSchema" || k == "annotations") && json.Valid([]byte(s)) {
-				v[k] = json.RawMessage(s)
-			} else if k != "properties" {
-				jsonStrings(e)
-			}
-		}
-	case []map[string]any:
-		for _, e := range v {
-			jsonStrings(e)
-		}
-	case []any:
-		for _, e := range v {
-			jsonStrings(e)
-		}
-	}
-	return v
+	return m, CheckManifest(&m)
 }
 
 var manifestKeys = strings.Fields("abi name version kind adapter description license limits capabilities tools build " +
 	"memory_mib timeout_ms reason optional mode path hosts methods public_web " +
 	"title inputSchema outputSchema annotations examples")
 
-// known adds the nearest known key to the error about an unknown one.
-func known(err error) error {
+// Known adds the nearest known key to the error about an unknown one.
+func Known(err error) error {
 	key, ok := strings.CutPrefix(err.Error(), `json: unknown field "`)
 	if !ok {
 		return err
@@ -146,8 +81,8 @@ func (p *problems) unless(ok bool, format string, args ...any) {
 	}
 }
 
-// check finds all bad entries and fills in defaults.
-func check(m *host.Manifest) error {
+// CheckManifest finds all bad entries and fills in defaults.
+func CheckManifest(m *host.Manifest) error {
 	if m.Kind == "" {
 		m.Kind = host.KindSkill
 	}

@@ -44,7 +44,7 @@ func ReadText(dir string) (*File, error) {
 	if len(f.Manifest.License) > maxLicense { // often a sentence about another file
 		f.Manifest.License = ""
 	}
-	if err := check(&f.Manifest); err != nil {
+	if err := CheckManifest(&f.Manifest); err != nil {
 		return nil, refuse("%s: %w", textName, err)
 	}
 	return f, nil

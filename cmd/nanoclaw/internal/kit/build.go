@@ -110,14 +110,14 @@ func (b *Build) timed(name string, f func() error) error {
 	return err
 }
 
-func (b *Build) sources() (m host.Manifest, spec skill.BuildSpec, text string, err error) {
+func (b *Build) sources() (m host.Manifest, spec BuildSpec, text string, err error) {
 	src, err := os.ReadFile(filepath.Join(b.Dir, "skill.toml"))
 	if errors.Is(err, os.ErrNotExist) {
 		return m, spec, "", fmt.Errorf("%w: %s has no skill.toml", host.ErrInvalid, b.Dir)
 	} else if err != nil {
 		return m, spec, "", err
 	}
-	if m, spec, err = skill.ParseSkillTOML(src); err != nil {
+	if m, spec, err = ParseSkillTOML(src); err != nil {
 		return m, spec, "", err
 	}
 	md, err := os.ReadFile(filepath.Join(b.Dir, "SKILL.md"))
