@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -89,7 +88,7 @@ func TestManifestRules(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	m := manifest("A", host.Need{Name: "kv"}, host.Need{Name: "exec", Reason: "r"})
 	m.Version = ""
-	err := check(&m)
+	err := CheckManifest(&m)
 	for _, want := range []string{"name", "version", "reason", "exec"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
