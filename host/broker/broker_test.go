@@ -156,6 +156,12 @@ func (f modelFunc) Complete(_ context.Context, r wire.LLMRequest, onText func(st
 	return f(r, onText)
 }
 
+// overloaded is an error with a sentence for everybody, as host/model's are.
+type overloaded struct{ error }
+
+func (o overloaded) Unwrap() error  { return o.error }
+func (overloaded) Sentence() string { return "box is overloaded" }
+
 func TestLLM(t *testing.T) {
 	text := []wire.Block{{Type: wire.BlockText, Text: "hello"}}
 	answer := &wire.LLMResponse{Content: text, StopReason: wire.StopEndTurn, Usage: wire.Usage{InputTokens: 30, OutputTokens: 12}}
@@ -234,7 +240,12 @@ func TestLLM(t *testing.T) {
 				t.Errorf("%v: %d tokens counted", err, n)
 			}
 		}
-		l := newLLM(t, func(wire.LLMRequest, func(string)) (*wire.LLMResponse, error) { return nil, nil })
+		l := newLLM(t, func(wire.LLMRequest, func(string)) (*wire.LLMResponse, error) { return nil, overloaded{host.ErrBusy} })
+		l.call(host.CapLLM, req).want(wire.StatusUnavailable, "box is overloaded")
+		if rows := l.rows(); !strings.HasSuffix(rows[len(rows)-1].Reason, ": box is overloaded") {
+			t.Errorf("rows %+v", rows)
+		}
+		l = newLLM(t, func(wire.LLMRequest, func(string)) (*wire.LLMResponse, error) { return nil, nil })
 		l.call(host.CapLLM, req).want(wire.StatusInternal, "the model")
 		l = newLLM(t, stream)
 		l.store.Close()

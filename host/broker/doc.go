@@ -12,8 +12,8 @@
 //  4. call.allow writes the audit row; without it nothing happens;
 //  5. the act; then the row of its outcome, and the answer.
 //
-// A refusal tells the guest its kind and one sentence that names a host or a skill and
-// nothing else of the request. What would grant it goes to the log and to Config.Notice,
+// A refusal tells the guest its kind and one sentence that names a host, a skill or a model
+// and nothing else of the request. What would grant it goes to the log and to Config.Notice,
 // which are the owner's, and never to a model.
 //
 // The broker must never believe what a guest says of itself, act on a row it could not

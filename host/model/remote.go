@@ -142,7 +142,7 @@ func (r *remote) tidy(req wire.LLMRequest) (wire.LLMRequest, error) {
 	}
 	for _, m := range messages {
 		if m.Role != wire.RoleUser && m.Role != wire.RoleAssistant {
-			return req, invalid("messages are the user's or the assistant's, not %q", m.Role)
+			return req, invalid("messages are the user's or the assistant's")
 		}
 		blocks := make([]wire.Block, 0, len(m.Content))
 		for _, b := range m.Content {
@@ -159,7 +159,7 @@ func (r *remote) tidy(req wire.LLMRequest) (wire.LLMRequest, error) {
 					b = wire.Block{Type: wire.BlockText, Text: leftOut(b.Type, b.MIMEType)}
 				}
 			default:
-				return req, invalid("unknown kind of block %q", b.Type)
+				return req, invalid("a message has a block of unknown type")
 			}
 			if b.Type != wire.BlockText || strings.TrimSpace(b.Text) != "" {
 				blocks = append(blocks, b)
@@ -175,7 +175,7 @@ func (r *remote) tidy(req wire.LLMRequest) (wire.LLMRequest, error) {
 	for _, t := range req.Tools {
 		var schema map[string]any
 		if len(t.InputSchema) > 0 && json.Unmarshal(t.InputSchema, &schema) != nil {
-			return req, invalid("the inputSchema of tool %q is no object", t.Name)
+			return req, invalid("the inputSchema of a tool is no object")
 		}
 	}
 	return req, nil
@@ -203,6 +203,5 @@ func leftOut(kind, mimeType string) string {
 	return fmt.Sprintf("[%s of type %q left out]", kind, mimeType)
 }
 
-func invalid(format string, args ...any) error {
-	return &failure{kind: host.ErrInvalid, sentence: fmt.Sprintf(format, args...)}
-}
+// invalid is for a request that no model can answer. It quotes nothing: a skill wrote it.
+func invalid(sentence string) error { return &failure{kind: host.ErrInvalid, sentence: sentence} }
