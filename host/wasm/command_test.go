@@ -20,7 +20,7 @@ var commands = []struct {
 }{
 	{"main.go", "Go", []string{"go", "build", "-trimpath", "-o"}},
 	{
-		"main.c", "clang lld wasi-libc libclang-rt-14-dev-wasm32",
+		"main.c", "clang lld wasi-libc libclang-rt-dev-wasm32",
 		[]string{"clang", "--target=wasm32-wasi", "-Os", "-o"},
 	},
 	{
