@@ -134,7 +134,7 @@ var errNotHuman = errors.New("DuckDuckGo takes this for a program and wants a hu
 // result__snippet behind it. Advertisements lead through y.js.
 func results(page string) (found []result, err error) {
 	known := false
-	for {
+	for len(found) < 3*maxCount {
 		_, t, rest, ok := html.Next(page)
 		if !ok {
 			break

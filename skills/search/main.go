@@ -62,7 +62,10 @@ func search(_ sdk.Context, in input) (output, error) {
 	}
 	out := output{Query: in.Query, Engine: e.name}
 	for _, r := range found {
-		if r = r.tidy(); r.URL != "" && len(out.Results) < in.Count {
+		if len(out.Results) == in.Count {
+			break
+		}
+		if r = r.tidy(); r.URL != "" {
 			out.Results = append(out.Results, r)
 		}
 	}
@@ -77,11 +80,17 @@ func (r result) tidy() result {
 	if !isWeb || len(r.URL) > maxURL || strings.ContainsAny(r.URL, " \t\r\n<>\"") {
 		r.URL = ""
 	}
-	r.Title, r.Snippet = short(html.Text(r.Title), maxTitle), short(html.Text(r.Snippet), maxSnippet)
+	r.Title, r.Snippet = text(r.Title, maxTitle), text(r.Snippet, maxSnippet)
 	if r.Title == "" {
 		r.Title = r.URL
 	}
 	return r
+}
+
+// text is at most n bytes of a fragment of HTML, of which no more is looked at than that takes.
+func text(fragment string, n int) string {
+	fragment = strings.ToValidUTF8(fragment[:min(len(fragment), 10*n)], "")
+	return short(html.Text(fragment), n)
 }
 
 // short cuts s to n bytes, at a word where there is one.

@@ -198,7 +198,7 @@ func TestHuge(t *testing.T) {
 	} {
 		start := time.Now()
 		r, _ := try(t, map[string]string{"engine": c[0]}, input{Query: "x", Count: 1000}, map[string]sdk.Response{"https://": ok(c[1])})
-		if text := r.Text(); len(text) > 20*(maxTitle+maxSnippet+maxURL) || time.Since(start) > 10*time.Second {
+		if text := r.Text(); len(text) > 20*(maxTitle+maxSnippet+maxURL) || time.Since(start) > 30*time.Second {
 			t.Errorf("%s: %d bytes after %v: %.80s", name, len(text), time.Since(start), text)
 		}
 	}
