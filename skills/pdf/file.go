@@ -9,9 +9,9 @@ import (
 
 // Bounds of one file, over all that is done with it.
 const (
-	maxSteps    = 6_000_000  // objects and operators
-	maxScan     = 128 << 20  // bytes looked through for the ends of streams
-	maxInflate  = 96 << 20   // bytes that come out of streams and their filters
+	maxSteps    = 3_000_000  // objects and operators
+	maxScan     = 64 << 20   // bytes looked through for the ends of streams
+	maxInflate  = 48 << 20   // bytes that come out of streams and their filters
 	maxStream   = 12 << 20   // of them in one stream
 	maxObjects  = 500_000    // entries of the cross-reference
 	maxSections = 500        // of the cross-reference

@@ -92,10 +92,10 @@ func extract(label string, b []byte, from, to int) (string, error) {
 	for n := from; n <= to; n++ {
 		p := &page{f: f, fonts: fonts, limit: maxText, state: state{ctm: identity, scale: 1}}
 		p.run(f.contents(pages[n-1]), f.dict(pages[n-1]["Resources"]))
-		if f.spent() {
+		if f.spent() && n == from {
 			return "", errMuch
 		}
-		if n > from && out.Len()+len(p.out) > maxText {
+		if n > from && (f.spent() || out.Len()+len(p.out) > maxText) {
 			to, isCut = n-1, true
 			break
 		}
