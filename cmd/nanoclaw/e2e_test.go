@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", i.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+			e.Setenv("BIN", i.bin)
 			e.Setenv("PLUGINS", i.plugins)
 			e.Setenv("NANOCLAW_STATE", filepath.Join(e.WorkDir, "state"))
 			for _, k := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS"} {

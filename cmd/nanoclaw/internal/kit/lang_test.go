@@ -131,7 +131,9 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	with := func(more ...module.Section) []byte { return module.Encode(append(append([]module.Section{}, sections...), more...)) }
+	with := func(more ...module.Section) []byte {
+		return module.Encode(append(append([]module.Section{}, sections...), more...))
+	}
 	sig := module.Section{Name: sectionSig, Body: []byte("x")}
 	repacked := func(version, text string) []byte {
 		m := f.Manifest
