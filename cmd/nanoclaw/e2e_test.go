@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", i.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+			e.Setenv("BIN", i.bin)
 			e.Setenv("PLUGINS", i.plugins)
 			e.Setenv("EXTISM", extism)
 			e.Setenv("SITE", countingSite(e))

@@ -46,7 +46,8 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 func (a *app) skillBuildCmd() *cobra.Command {
 	var out, verify string
 	c := &cobra.Command{
-		Use: "build [DIR] [-o FILE | --check FILE]", Short: "Make a .wasm file of a skill's folder", Args: usageArgs(cobra.MaximumNArgs(1)),
+		Use: "build [DIR] [-o FILE | --check FILE]", Short: "Make a .wasm file of a skill's folder",
+		Args: usageArgs(cobra.MaximumNArgs(1)),
 		Long: `Make one .wasm file of a folder that holds skill.toml, a program and, if you like,
 SKILL.md. What the folder holds says the language: *.go, src/lib.rs (Rust), *.c, or
 assembly/index.ts (AssemblyScript). Only the language's toolchain is needed: the guest

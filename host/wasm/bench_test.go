@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,21 +80,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 	for _, c := range cases {
 		b.Run(c.name+"/fresh", func(b *testing.B) {
-			e := one(b, spec("s", c.dir))
-			e.quiet = 0
-			call := wire.ToolCall{Name: "s", Arguments: json.RawMessage(benchArgs)}
-			var took []time.Duration
-			for b.Loop() {
-				e.preparing.Wait() // made ready off the path
-				began := time.Now()
-				out := e.Tool(context.Background(), call)
-				took = append(took, time.Since(began))
-				if out.Outcome != wire.OutcomeOK {
-					b.Fatal(out)
-				}
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
+			benchFresh(b, spec("s", c.dir), wire.ToolCall{Name: "s", Arguments: json.RawMessage(benchArgs)})
 		})
 		b.Run(c.name+"/sustained", func(b *testing.B) {
 			e := one(b, spec("s", c.dir))
@@ -143,6 +130,66 @@ func compiled(b *testing.B, build []string) []byte {
 		b.Fatal(err)
 	}
 	return wasm
+}
+
+// BenchmarkSkill measures each skill of $NANOCLAW_BENCH_SKILLS (FILE.wasm, with a tool called
+// "hello") from its file to its answer: admission, loading what was admitted, an instance,
+// and a call on one made ready ahead.
+func BenchmarkSkill(b *testing.B) {
+	files, _ := filepath.Glob(filepath.Join(os.Getenv("NANOCLAW_BENCH_SKILLS"), "*.wasm"))
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".wasm")
+		wasm, err := os.ReadFile(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := spec("hello", admittedIn(b, wasm))
+		b.Run(name+"/admit", func(b *testing.B) {
+			for b.Loop() {
+				admitted(b, wasm)
+			}
+		})
+		b.Run(name+"/load", func(b *testing.B) {
+			for b.Loop() {
+				one(b, s).Close()
+			}
+		})
+		b.Run(name+"/instantiate", func(b *testing.B) {
+			l, err := one(b, s).skills["hello"].use(context.Background())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer l.skill.engine.release(l.skill)
+			for b.Loop() {
+				in, err := l.newInstance(context.Background())
+				if err != nil {
+					b.Fatal(err)
+				}
+				in.close()
+			}
+		})
+		b.Run(name+"/call", func(b *testing.B) {
+			benchFresh(b, s, wire.ToolCall{Name: "hello", Arguments: json.RawMessage(`{"name":"Ada"}`)})
+		})
+	}
+}
+
+// benchFresh calls on instances made ready ahead and reports the median.
+func benchFresh(b *testing.B, s wire.LoadSkill, call wire.ToolCall) {
+	e := one(b, s)
+	e.quiet = 0
+	var took []time.Duration
+	for b.Loop() {
+		e.preparing.Wait() // made ready off the path
+		began := time.Now()
+		out := e.Tool(context.Background(), call)
+		took = append(took, time.Since(began))
+		if out.Outcome != wire.OutcomeOK {
+			b.Fatal(out)
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
 }
 
 func admittedIn(b *testing.B, wasm []byte) string { return admitted(b, wasm) }

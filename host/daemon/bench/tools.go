@@ -18,13 +18,30 @@ func (b *bench) tools(ctx context.Context) ([]Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tool calls: %w: %s", err, out)
 	}
-	ns := make(map[string]float64)
-	for line := range strings.Lines(string(out)) {
-		f := strings.Fields(line)
-		if len(f) < 4 || !strings.HasPrefix(f[0], "BenchmarkCall/") {
+	ns := results(string(out), "BenchmarkCall/")
+	var rows []Row
+	for _, lang := range []string{"go", "rust", "c"} {
+		fresh, kept := ns[lang+"/fresh"], ns[lang+"/kept"]
+		if fresh == 0 || kept == 0 {
 			continue
 		}
-		name := strings.TrimPrefix(f[0], "BenchmarkCall/")
+		rows = append(rows, row("tool_call_"+lang, "µs", fresh/1e3, "kept wazero call, µs", kept/1e3))
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("tool calls: no result in: %s", out)
+	}
+	return rows, nil
+}
+
+// results reads the time of each benchmark, in ns: its median where it reports one.
+func results(out, prefix string) map[string]float64 {
+	ns := make(map[string]float64)
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) < 4 || !strings.HasPrefix(f[0], prefix) {
+			continue
+		}
+		name := strings.TrimPrefix(f[0], prefix)
 		if i := strings.LastIndexByte(name, '-'); i > 0 {
 			name = name[:i]
 		}
@@ -43,16 +60,5 @@ func (b *bench) tools(ctx context.Context) ([]Row, error) {
 			}
 		}
 	}
-	var rows []Row
-	for _, lang := range []string{"go", "rust", "c"} {
-		fresh, kept := ns[lang+"/fresh"], ns[lang+"/kept"]
-		if fresh == 0 || kept == 0 {
-			continue
-		}
-		rows = append(rows, row("tool_call_"+lang, "µs", fresh/1e3, "kept wazero call, µs", kept/1e3))
-	}
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("tool calls: no result in: %s", out)
-	}
-	return rows, nil
+	return ns
 }

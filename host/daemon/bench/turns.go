@@ -75,18 +75,12 @@ func startHost(ctx context.Context, bin, engine string) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	shipped, err := os.ReadFile("nanoclaw.toml")
-	if err != nil {
-		return nil, err
-	}
 	plugins, err := filepath.Abs("plugins")
 	if err != nil {
 		return nil, err
 	}
-	text := strings.Replace(string(shipped), `dir = "plugins"`, "dir = "+strconv.Quote(plugins), 1)
-	text = strings.Replace(text, "[engine]\n", "[engine]\n"+engine, 1)
-	cfg := filepath.Join(dir, "nanoclaw.toml")
-	if err := os.WriteFile(cfg, []byte(text), 0o600); err != nil {
+	cfg, err := shipped(dir, `dir = "plugins"`, "dir = "+strconv.Quote(plugins), "[engine]\n", "[engine]\n"+engine)
+	if err != nil {
 		return nil, err
 	}
 	p := &program{dir: dir, frames: make(chan console.Frame, 16)}
@@ -108,6 +102,16 @@ func startHost(ctx context.Context, bin, engine string) (*program, error) {
 	go func() { _ = p.client.Listen(ctx, "bench", func(f console.Frame) { p.frames <- f }) }()
 	<-p.frames // hello
 	return p, nil
+}
+
+// shipped writes the shipped nanoclaw.toml into dir, with old replaced by new.
+func shipped(dir string, oldNew ...string) (path string, err error) {
+	text, err := os.ReadFile("nanoclaw.toml")
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "nanoclaw.toml")
+	return path, os.WriteFile(path, []byte(strings.NewReplacer(oldNew...).Replace(string(text))), 0o600)
 }
 
 func (p *program) start(ctx context.Context, bin, cfg, state string) error {

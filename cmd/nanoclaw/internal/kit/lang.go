@@ -120,7 +120,8 @@ func exists(path string) bool {
 
 // missing is the one line about a toolchain that is not there.
 func missing(what, debian, elsewhere string) error {
-	return fmt.Errorf("%w: building %s skill needs %s; on Debian: apt-get install %s", host.ErrUnavailable, what, elsewhere, debian)
+	return fmt.Errorf("%w: building %s skill needs %s; on Debian: apt-get install %s",
+		host.ErrUnavailable, what, elsewhere, debian)
 }
 
 // environ is this process's environment without what would change a result.
@@ -146,8 +147,9 @@ func (b *Build) rust(ctx context.Context, out string) error {
 		return err
 	}
 	run := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, rustc, append(append(args, flags...), "--edition=2021", "-Copt-level=s", "-Cpanic=abort",
-			"-Ccodegen-units=1", "--remap-path-prefix="+dir+"=.", "--remap-path-prefix="+parent+"=.")...)
+		args = append(append(args, flags...), "--edition=2021", "-Copt-level=s", "-Cpanic=abort", "-Ccodegen-units=1")
+		cmd := exec.CommandContext(ctx, rustc, append(args, "--remap-path-prefix="+dir+"=.",
+			"--remap-path-prefix="+parent+"=.")...)
 		cmd.Dir = dir
 		cmd.Env = environ("RUSTC_BOOTSTRAP", "RUSTC_LOG", "RUST_BACKTRACE")
 		return quiet(cmd, "rustc")
@@ -264,8 +266,9 @@ func (b *Build) assemblyScript(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, asc, "assembly/index.ts", "--path", parent, "--runtime", "stub", "--optimizeLevel", "3",
-		"--shrinkLevel", "1", "--exportStart", "_initialize", "--use", "abort=nanoclawAbort", "--outFile", out)
+	cmd := exec.CommandContext(ctx, asc, "assembly/index.ts", "--path", parent, "--runtime", "stub",
+		"--optimizeLevel", "3", "--shrinkLevel", "1", "--exportStart", "_initialize",
+		"--use", "abort=nanoclawAbort", "--outFile", out)
 	cmd.Dir, cmd.Env = b.Dir, environ("NODE_OPTIONS")
 	return quiet(cmd, "asc")
 }
@@ -290,6 +293,6 @@ func findASC(dir string) (string, error) {
 	if asc, err := exec.LookPath("asc"); err == nil {
 		return asc, nil
 	}
-	return "", fmt.Errorf("%w: building an AssemblyScript skill needs asc: npm install -g assemblyscript@%s (npm is Debian's package npm)",
-		host.ErrUnavailable, ascVersion)
+	return "", fmt.Errorf("%w: building an AssemblyScript skill needs asc: npm install -g assemblyscript@%s "+
+		"(npm is Debian's package npm)", host.ErrUnavailable, ascVersion)
 }

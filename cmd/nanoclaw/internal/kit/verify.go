@@ -68,8 +68,8 @@ func difference(made, file []byte) string {
 
 func sectionText(s module.Section) string {
 	names := []string{
-		"custom", "types", "imports", "functions", "tables", "memory", "globals", "exports", "start", "elements", "code", "data",
-		"data count",
+		"custom", "types", "imports", "functions", "tables", "memory", "globals", "exports", "start", "elements", "code",
+		"data", "data count",
 	}
 	switch {
 	case s.Name == skill.SectionManifest:
