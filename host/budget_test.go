@@ -66,7 +66,7 @@ var budget = []sum{
 	{"command line", []string{"cmd/nanoclaw"}, 3000},
 	// Not in the design's four sums: what authors of skills build and test with. A running host
 	// has no use for it, so whoever audits one need not read it.
-	{"tools for skill authors", []string{"cmd/nanoclaw/internal/kit"}, 1500},
+	{"tools for skill authors", []string{"cmd/nanoclaw/internal/kit"}, 1600},
 }
 
 // uncounted packages are linked into no program.
