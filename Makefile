@@ -47,7 +47,8 @@ endif
 skills: $(SKILLS:%=plugins/%.wasm)
 
 .SECONDEXPANSION:
-plugins/%.wasm: bin/nanoclaw $$(shell find skills/$$* sdk -type f ! -name '*_test.go') | bin/nanoclaw-runner
+plugins/%.wasm: bin/nanoclaw $$(shell find skills/$$* skills/internal sdk -type f -name '*.go' ! -name '*_test.go') \
+		skills/%/skill.toml $$(wildcard skills/%/SKILL.md) | bin/nanoclaw-runner
 	@echo "building $@"
 	@quietly() { bin/nanoclaw skill build skills/$* -o $@ >bin/$*.log 2>&1 || { cat bin/$*.log >&2; return 1; }; }; \
 	$(STAGE) $@ quietly

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -138,4 +139,38 @@ func hangingSite(t *testing.T) (site, func()) {
 	t.Cleanup(func() { close(hang) })
 	s, fake := modelSite(t, "anthropic", modeltest.Answer{Hang: hang})
 	return s, func() { fake.Script(modeltest.Answer{Text: "Here I am again."}) }
+}
+
+// TestInstructionsReachTheModel: a folder with SKILL.md is a line in the prompt, and read when the
+// model wants it: through the folder watcher, the host, a container and the assistant.
+func TestInstructionsReachTheModel(t *testing.T) {
+	s, fake := modelSite(t, "anthropic",
+		modeltest.Answer{Uses: []modeltest.Use{{ID: "u1", Name: "read_skill", Input: `{"name":"brand-voice"}`}}},
+		modeltest.Answer{Text: "Dear all. Tea is ready."})
+	plugins := filepath.Join(t.TempDir(), "plugins")
+	voice := filepath.Join(plugins, "voice")
+	if err := errors.Join(os.CopyFS(plugins, os.DirFS(s.plugins)), os.Mkdir(voice, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(voice, "SKILL.md"),
+		"---\nname: brand-voice\ndescription: How letters of this house are written\n---\nBegin with Dear all.\n")
+	cfg, err := os.ReadFile(s.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(cfg), s.plugins, plugins, 1)
+	write(t, s.cfg, strings.Replace(text, "skills = [", `skills = ["brand-voice", `, 1))
+	if got := s.chat("write that tea is ready"); got != "Dear all. Tea is ready.\n" {
+		t.Fatalf("chat said %q", got)
+	}
+	asked := fake.Requests()
+	if len(asked) != 2 {
+		t.Fatalf("%d requests, want 2", len(asked))
+	}
+	first, _ := json.Marshal(asked[0].Body)
+	second, _ := json.Marshal(asked[1].Body["messages"])
+	if !strings.Contains(string(first), "How letters of this house") || strings.Contains(string(first), "Begin with Dear all") ||
+		!strings.Contains(string(second), "Begin with Dear all") {
+		t.Errorf("first request: %.3000s\nsecond: %.3000s", first, second)
+	}
 }
