@@ -117,9 +117,8 @@ need() { \
 		echo rustc libstd-rust-dev-wasm32; \
 	command -v cargo >/dev/null || echo cargo; command -v cc >/dev/null || echo gcc libc6-dev; \
 	[ -e /usr/include/wasm32-wasi/stdio.h ] || echo wasi-libc; \
-	command -v clang >/dev/null && [ -e "$$(clang --target=wasm32-wasi -print-libgcc-file-name)" ] || echo "libclang-rt-$$(release)-dev-wasm32"; \
-	command -v node >/dev/null || echo nodejs; command -v npm >/dev/null || echo npm; }; \
-release() { { clang -dumpversion 2>/dev/null || apt-cache depends clang | sed -n 's/.*Depends: clang-//p'; } | head -n 1 | cut -d. -f1; }
+	command -v clang >/dev/null && [ -e "$$(clang --target=wasm32-wasi -print-libgcc-file-name)" ] || echo libclang-rt-dev-wasm32; \
+	command -v node >/dev/null || echo nodejs; command -v npm >/dev/null || echo npm; }
 endef
 
 toolchains: ## install what skills in Rust, C and AssemblyScript are built with (Debian; else say what is missing)

@@ -110,6 +110,9 @@ var ownTests = map[string][]string{
 func TestNewAgentInEveryLanguage(t *testing.T) {
 	for _, lang := range kit.Langs() {
 		t.Run(lang, func(t *testing.T) {
+			if testing.Short() && lang != "go" {
+				t.Skip("long: 'make test-all' runs it")
+			}
 			plugins := t.TempDir()
 			s := newSite(t, fmt.Sprintf("[skills]\ndir = %q\n[roles.main]\ndescription = \"d\"\nprompt = \"p\"\nagent = \"brain\"\n", plugins))
 			dir := s.newSkill("brain", lang, "--agent")

@@ -107,7 +107,7 @@ func (b *bench) stranger(ctx context.Context) ([]Row, error) {
 		}
 	}
 	got, err := b.nanoclaw(ctx, "/hello Ada\n", append(flags, "chat")...)
-	if err == nil && got != "Hello, Ada!\n" {
+	if err == nil && !strings.HasPrefix(got, "Hello, Ada!\n") { // the offline model introduces itself once
 		err = errors.New("chat said " + strconv.Quote(got))
 	}
 	if err != nil {

@@ -59,7 +59,10 @@ macro_rules! capability {
             #[cfg(not(target_arch = "wasm32"))]
             {
                 let _ = request;
-                decode(1, br#"{"code":"denied","message":"there is no host outside of wasm"}"#.to_vec())
+                decode(
+                    1,
+                    br#"{"code":"denied","message":"there is no host outside of wasm"}"#.to_vec(),
+                )
             }
         }
     };
@@ -72,13 +75,21 @@ capability!(tool, "nanoclaw_tool_1");
 
 /// The answer of a capability call, or the error in it.
 fn decode(status: u32, body: Vec<u8>) -> Result<Value> {
-    let value = String::from_utf8(body).ok().and_then(|s| Value::parse(&s).ok());
+    let value = String::from_utf8(body)
+        .ok()
+        .and_then(|s| Value::parse(&s).ok());
     match (status, value) {
         (0, Some(v)) => Ok(v),
-        (0, None) => Err(Error::new(Kind::Internal, "the host's answer cannot be read")),
+        (0, None) => Err(Error::new(
+            Kind::Internal,
+            "the host's answer cannot be read",
+        )),
         (_, v) => {
             let v = v.unwrap_or(Value::Null);
-            let mut e = Error::new(Kind::from_status(status), v.get("message").and_then(Value::as_str).unwrap_or(""));
+            let mut e = Error::new(
+                Kind::from_status(status),
+                v.get("message").and_then(Value::as_str).unwrap_or(""),
+            );
             e.retryable = v.get("retryable") == Some(&Value::Bool(true));
             Err(e)
         }

@@ -29,7 +29,12 @@ pub fn get(url: &str) -> Result<Response> {
 
 impl Request {
     pub fn new(method: &str, url: &str) -> Request {
-        Request { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new() }
+        Request {
+            method: method.into(),
+            url: url.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Request {
@@ -43,7 +48,11 @@ impl Request {
     }
 
     pub fn send(&self) -> Result<Response> {
-        let headers = self.headers.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect();
+        let headers = self
+            .headers
+            .iter()
+            .map(|(k, v)| (k.clone(), Value::String(v.clone())))
+            .collect();
         let (name, body) = match std::str::from_utf8(&self.body) {
             Ok(text) => ("body", text.to_string()),
             Err(_) => ("body_base64", encode(&self.body)),
@@ -51,10 +60,14 @@ impl Request {
         let answer = abi::http(&json::object(vec![
             ("method", self.method.to_json()),
             ("url", self.url.to_json()),
-            ("headers", Some(Value::Object(headers)).filter(|_| !self.headers.is_empty())),
+            (
+                "headers",
+                Some(Value::Object(headers)).filter(|_| !self.headers.is_empty()),
+            ),
             (name, body.to_json().filter(|_| !body.is_empty())),
         ]))?;
-        Response::read(&answer).ok_or_else(|| Error::new(Kind::Internal, "the host's answer cannot be read"))
+        Response::read(&answer)
+            .ok_or_else(|| Error::new(Kind::Internal, "the host's answer cannot be read"))
     }
 }
 
@@ -68,7 +81,10 @@ impl Response {
         Some(Response {
             status: json::field(v, "status").ok()?,
             url: text("url").into(),
-            headers: headers.into_iter().map(|(k, v)| (k, v.as_str().unwrap_or("").into())).collect(),
+            headers: headers
+                .into_iter()
+                .map(|(k, v)| (k, v.as_str().unwrap_or("").into()))
+                .collect(),
             body: match text("body_base64") {
                 "" => text("body").into(),
                 b => decode(b)?,
@@ -78,7 +94,10 @@ impl Response {
 
     /// The header called `name`, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(k, _)| k.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     /// The body; what is not UTF-8 is replaced.
@@ -99,7 +118,11 @@ fn encode(bytes: &[u8]) -> String {
     for chunk in bytes.chunks(3) {
         let n = (0..3).fold(0, |n, i| n << 8 | *chunk.get(i).unwrap_or(&0) as usize);
         for i in 0..4 {
-            let c = if i > chunk.len() { b'=' } else { ALPHABET[n >> (18 - 6 * i) & 63] };
+            let c = if i > chunk.len() {
+                b'='
+            } else {
+                ALPHABET[n >> (18 - 6 * i) & 63]
+            };
             out.push(c as char);
         }
     }
@@ -130,18 +153,32 @@ mod tests {
 
     #[test]
     fn base64() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ] {
             assert_eq!(encode(bytes.as_bytes()), text);
             assert_eq!(decode(text).unwrap(), bytes.as_bytes());
         }
-        assert_eq!(decode(&encode(&[0xff, 0xfe, 0x00])).unwrap(), [0xff, 0xfe, 0x00]);
+        assert_eq!(
+            decode(&encode(&[0xff, 0xfe, 0x00])).unwrap(),
+            [0xff, 0xfe, 0x00]
+        );
         assert_eq!(decode("a!"), None);
     }
 
     #[test]
     fn response() {
-        let v = Value::parse(r#"{"status":404,"url":"u","headers":{"Content-Type":"text/plain"},"body_base64":"/w=="}"#);
+        let v = Value::parse(
+            r#"{"status":404,"url":"u","headers":{"Content-Type":"text/plain"},"body_base64":"/w=="}"#,
+        );
         let r = Response::read(&v.unwrap()).unwrap();
-        assert_eq!((r.status, r.header("content-type"), &r.body[..]), (404, Some("text/plain"), &[0xff][..]));
+        assert_eq!(
+            (r.status, r.header("content-type"), &r.body[..]),
+            (404, Some("text/plain"), &[0xff][..])
+        );
     }
 }

@@ -36,13 +36,22 @@ impl Value {
 
     /// An object of these members.
     pub fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
-        Value::Object(members.into_iter().map(|(k, v)| (k.to_string(), v)).collect())
+        Value::Object(
+            members
+                .into_iter()
+                .map(|(k, v)| (k.to_string(), v))
+                .collect(),
+        )
     }
 
     /// The member called `name` of an object.
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
-            Value::Object(members) => members.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v),
+            Value::Object(members) => members
+                .iter()
+                .rev()
+                .find(|(k, _)| k == name)
+                .map(|(_, v)| v),
             _ => None,
         }
     }
@@ -163,7 +172,11 @@ impl Parser<'_> {
     }
 
     fn word(&mut self) -> Result<Value, String> {
-        for (word, v) in [("null", Value::Null), ("true", Value::Bool(true)), ("false", Value::Bool(false))] {
+        for (word, v) in [
+            ("null", Value::Null),
+            ("true", Value::Bool(true)),
+            ("false", Value::Bool(false)),
+        ] {
             if self.s[self.at..].starts_with(word) {
                 self.at += word.len();
                 return Ok(v);
@@ -269,7 +282,9 @@ impl Parser<'_> {
     }
 
     fn escape(&mut self) -> Result<char, String> {
-        let c = self.peek().ok_or_else(|| self.error("the string does not end"))?;
+        let c = self
+            .peek()
+            .ok_or_else(|| self.error("the string does not end"))?;
         self.at += 1;
         Ok(match c {
             b'"' | b'\\' | b'/' => c as char,
@@ -295,7 +310,10 @@ impl Parser<'_> {
     }
 
     fn hex(&mut self) -> Result<u32, String> {
-        let digits = self.s.get(self.at..self.at + 4).filter(|d| d.bytes().all(|c| c.is_ascii_hexdigit()));
+        let digits = self
+            .s
+            .get(self.at..self.at + 4)
+            .filter(|d| d.bytes().all(|c| c.is_ascii_hexdigit()));
         let digits = digits.ok_or_else(|| self.error("want four hex digits"))?;
         self.at += 4;
         u32::from_str_radix(digits, 16).map_err(|e| e.to_string())
@@ -336,7 +354,9 @@ fn below(place: &str, e: &str) -> String {
 
 /// The object of these members, for the macro `record!`.
 pub fn object(members: Vec<(&str, Option<Value>)>) -> Value {
-    let members = members.into_iter().filter_map(|(k, v)| Some((k.trim_start_matches("r#").to_string(), v?)));
+    let members = members
+        .into_iter()
+        .filter_map(|(k, v)| Some((k.trim_start_matches("r#").to_string(), v?)));
     Value::Object(members.collect())
 }
 
@@ -362,7 +382,8 @@ impl ToJson for Value {
 
 impl FromJson for String {
     fn from_json(v: &Value) -> Result<Self, String> {
-        v.as_str().map_or_else(|| want("a string", v), |s| Ok(s.to_string()))
+        v.as_str()
+            .map_or_else(|| want("a string", v), |s| Ok(s.to_string()))
     }
 }
 impl ToJson for String {
@@ -420,7 +441,11 @@ impl FromJson for f64 {
 impl ToJson for f64 {
     /// Infinities and NaN, which JSON does not have, become null.
     fn to_json(&self) -> Option<Value> {
-        Some(if self.is_finite() { Value::Number(self.to_string()) } else { Value::Null })
+        Some(if self.is_finite() {
+            Value::Number(self.to_string())
+        } else {
+            Value::Null
+        })
     }
 }
 
@@ -450,7 +475,11 @@ impl<T: FromJson> FromJson for Vec<T> {
 }
 impl<T: ToJson> ToJson for Vec<T> {
     fn to_json(&self) -> Option<Value> {
-        Some(Value::Array(self.iter().map(|v| v.to_json().unwrap_or(Value::Null)).collect()))
+        Some(Value::Array(
+            self.iter()
+                .map(|v| v.to_json().unwrap_or(Value::Null))
+                .collect(),
+        ))
     }
 }
 
@@ -458,7 +487,9 @@ impl<T: FromJson> FromJson for BTreeMap<String, T> {
     fn from_json(v: &Value) -> Result<Self, String> {
         match v {
             Value::Object(members) => {
-                let read = |(k, v): &(String, Value)| Ok((k.clone(), T::from_json(v).map_err(|e| below(k, &e))?));
+                let read = |(k, v): &(String, Value)| {
+                    Ok((k.clone(), T::from_json(v).map_err(|e| below(k, &e))?))
+                };
                 members.iter().map(read).collect()
             }
             _ => want("an object", v),
@@ -467,7 +498,9 @@ impl<T: FromJson> FromJson for BTreeMap<String, T> {
 }
 impl<T: ToJson> ToJson for BTreeMap<String, T> {
     fn to_json(&self) -> Option<Value> {
-        let members = self.iter().filter_map(|(k, v)| Some((k.clone(), v.to_json()?)));
+        let members = self
+            .iter()
+            .filter_map(|(k, v)| Some((k.clone(), v.to_json()?)));
         Some(Value::Object(members.collect()))
     }
 }
@@ -479,18 +512,43 @@ mod tests {
     #[test]
     fn round_trip() {
         for text in [
-            "null", "true", "-0.5e+10", r#""a\"b\\\n\u0001é😀""#, "[]", "{}", r#"{"a":[1,{"b":null}],"c":"d"}"#,
+            "null",
+            "true",
+            "-0.5e+10",
+            r#""a\"b\\\n\u0001é😀""#,
+            "[]",
+            "{}",
+            r#"{"a":[1,{"b":null}],"c":"d"}"#,
             "12345678901234567890",
         ] {
             assert_eq!(Value::parse(text).unwrap().to_string(), text);
         }
-        assert_eq!(Value::parse(r#" "\ud83d\ude00\ud800\/" "#).unwrap().as_str(), Some("😀\u{fffd}/"));
+        assert_eq!(
+            Value::parse(r#" "\ud83d\ude00\ud800\/" "#)
+                .unwrap()
+                .as_str(),
+            Some("😀\u{fffd}/")
+        );
     }
 
     #[test]
     fn refused() {
         let deep = "[".repeat(200);
-        for text in ["", "nul", "[1,]", "{\"a\"}", "01", "1.", "\"a", "\"\\x\"", "\"\\u12\"", "1 2", "\"\n\"", &deep, "\"\\ué0\""] {
+        for text in [
+            "",
+            "nul",
+            "[1,]",
+            "{\"a\"}",
+            "01",
+            "1.",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "1 2",
+            "\"\n\"",
+            &deep,
+            "\"\\ué0\"",
+        ] {
             assert!(Value::parse(text).is_err(), "{text}");
         }
     }
@@ -510,10 +568,19 @@ mod tests {
         for (text, why) in [
             ("[]", "want an object, got an array"),
             ("{}", "days is missing"),
-            (r#"{"days":[{"name":3}]}"#, "days[0].name: want a string, got 3"),
-            (r#"{"days":[{"name":"a","type":1.5}]}"#, "days[0].type: want an integer, got 1.5"),
+            (
+                r#"{"days":[{"name":3}]}"#,
+                "days[0].name: want a string, got 3",
+            ),
+            (
+                r#"{"days":[{"name":"a","type":1.5}]}"#,
+                "days[0].type: want an integer, got 1.5",
+            ),
             (r#"{"days":[{}]}"#, "days[0].name is missing"),
-            (r#"{"days":[],"high":"x"}"#, "high: want a number, got a string"),
+            (
+                r#"{"days":[],"high":"x"}"#,
+                "high: want a number, got a string",
+            ),
         ] {
             assert_eq!(read(text).unwrap_err(), why);
         }

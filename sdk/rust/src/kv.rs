@@ -6,7 +6,12 @@ use crate::{abi, json, Kind, Result, ToJson, Value};
 /// The value of key, if it is there.
 pub fn get(key: &str) -> Result<Option<String>> {
     match call("get", key, None, None) {
-        Ok(v) => Ok(Some(v.get("value").and_then(Value::as_str).unwrap_or("").to_string())),
+        Ok(v) => Ok(Some(
+            v.get("value")
+                .and_then(Value::as_str)
+                .unwrap_or("")
+                .to_string(),
+        )),
         Err(e) if e.kind == Kind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
@@ -29,5 +34,10 @@ pub fn list(prefix: &str, limit: u32) -> Result<Vec<String>> {
 }
 
 fn call(op: &str, key: &str, value: Option<Value>, limit: Option<Value>) -> Result<Value> {
-    abi::kv(&json::object(vec![("op", op.to_json()), ("key", key.to_json()), ("value", value), ("limit", limit)]))
+    abi::kv(&json::object(vec![
+        ("op", op.to_json()),
+        ("key", key.to_json()),
+        ("value", value),
+        ("limit", limit),
+    ]))
 }

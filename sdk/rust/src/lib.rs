@@ -55,7 +55,17 @@ pub enum Kind {
 impl Kind {
     fn from_status(status: u32) -> Kind {
         use Kind::*;
-        let kinds = [Skill, Denied, Invalid, NotFound, Timeout, Cancelled, TooLarge, RateLimited, Unavailable];
+        let kinds = [
+            Skill,
+            Denied,
+            Invalid,
+            NotFound,
+            Timeout,
+            Cancelled,
+            TooLarge,
+            RateLimited,
+            Unavailable,
+        ];
         kinds.get(status as usize).copied().unwrap_or(Internal)
     }
 
@@ -77,7 +87,11 @@ impl Kind {
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), retryable: false }
+        Error {
+            kind,
+            message: message.into(),
+            retryable: false,
+        }
     }
 }
 
@@ -133,10 +147,16 @@ pub struct ToolResult {
 
 impl ToolResult {
     fn to_json(&self) -> Value {
-        let text = Value::object([("type", "text".to_json().unwrap()), ("text", self.text.to_json().unwrap())]);
+        let text = Value::object([
+            ("type", "text".to_json().unwrap()),
+            ("text", self.text.to_json().unwrap()),
+        ]);
         json::object(vec![
             ("content", Some(Value::Array(vec![text]))),
-            ("structuredContent", Some(self.structured.clone()).filter(|v| *v != Value::Null)),
+            (
+                "structuredContent",
+                Some(self.structured.clone()).filter(|v| *v != Value::Null),
+            ),
             ("isError", Some(Value::Bool(true)).filter(|_| self.is_error)),
         ])
     }
@@ -149,7 +169,10 @@ impl Answer for ToolResult {
 }
 impl Answer for String {
     fn answer(self) -> ToolResult {
-        ToolResult { text: self, ..ToolResult::default() }
+        ToolResult {
+            text: self,
+            ..ToolResult::default()
+        }
     }
 }
 impl Answer for &str {
@@ -160,13 +183,24 @@ impl Answer for &str {
 impl Answer for Value {
     fn answer(self) -> ToolResult {
         let text = self.to_string();
-        let structured = if matches!(self, Value::Object(_)) { self } else { Value::Null };
-        ToolResult { text, structured, is_error: false }
+        let structured = if matches!(self, Value::Object(_)) {
+            self
+        } else {
+            Value::Null
+        };
+        ToolResult {
+            text,
+            structured,
+            is_error: false,
+        }
     }
 }
 
 fn failure(e: impl fmt::Display) -> ToolResult {
-    ToolResult { is_error: true, ..e.to_string().answer() }
+    ToolResult {
+        is_error: true,
+        ..e.to_string().answer()
+    }
 }
 
 /// Calls f with arguments of its own type; `tools!` uses it.
@@ -183,9 +217,17 @@ where
 }
 
 /// Answers one call, both as JSON; what the export nanoclaw_call runs.
-pub fn dispatch(input: &str, find: impl Fn(&str, &Context, &Value) -> Option<ToolResult>) -> String {
+pub fn dispatch(
+    input: &str,
+    find: impl Fn(&str, &Context, &Value) -> Option<ToolResult>,
+) -> String {
     let v = Value::parse(input).unwrap_or(Value::Null);
-    let text = |v: Option<&Value>, name| v.and_then(|v| v.get(name)).and_then(Value::as_str).unwrap_or("").to_string();
+    let text = |v: Option<&Value>, name| {
+        v.and_then(|v| v.get(name))
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_string()
+    };
     let info = v.get("call");
     let c = Context {
         tool: text(Some(&v), "tool"),
@@ -195,7 +237,10 @@ pub fn dispatch(input: &str, find: impl Fn(&str, &Context, &Value) -> Option<Too
     };
     let args = v.get("arguments").unwrap_or(&Value::Null);
     let answer = find(&c.tool, &c, args);
-    answer.unwrap_or_else(|| failure(format_args!("this skill has no tool {}", c.tool))).to_json().to_string()
+    answer
+        .unwrap_or_else(|| failure(format_args!("this skill has no tool {}", c.tool)))
+        .to_json()
+        .to_string()
 }
 
 /// The whole of nanoclaw_call; `tools!` uses it.
@@ -203,7 +248,11 @@ pub fn dispatch(input: &str, find: impl Fn(&str, &Context, &Value) -> Option<Too
 pub fn serve(len: u32, find: impl Fn(&str, &Context, &Value) -> Option<ToolResult>) -> i32 {
     match String::from_utf8(abi::input(len)) {
         Ok(input) => abi::output(&dispatch(&input, find)),
-        Err(_) => abi::output(&failure("the host's call cannot be read").to_json().to_string()),
+        Err(_) => abi::output(
+            &failure("the host's call cannot be read")
+                .to_json()
+                .to_string(),
+        ),
     }
     0
 }
@@ -293,16 +342,26 @@ record! {
 impl Outcome {
     /// The text blocks of the result.
     pub fn text(&self) -> String {
-        self.result.as_ref().and_then(|r| r.get("content")).map_or_else(String::new, llm::text_of)
+        self.result
+            .as_ref()
+            .and_then(|r| r.get("content"))
+            .map_or_else(String::new, llm::text_of)
     }
 }
 
 /// Calls another tool of the agent by its public name. It takes the capability tool. A call
 /// that failed is an outcome, not an error.
 pub fn call_tool(name: &str, args: &impl ToJson) -> Result<Outcome> {
-    let request = json::object(vec![("name", name.to_json()), ("arguments", args.to_json())]);
+    let request = json::object(vec![
+        ("name", name.to_json()),
+        ("arguments", args.to_json()),
+    ]);
     let answer = abi::tool(&request)?;
-    let first = answer.get("results").and_then(Value::as_array).and_then(|r| r.first()).unwrap_or(&Value::Null);
+    let first = answer
+        .get("results")
+        .and_then(Value::as_array)
+        .and_then(|r| r.first())
+        .unwrap_or(&Value::Null);
     Outcome::from_json(first).map_err(|e| Error::new(Kind::Internal, e))
 }
 
@@ -325,7 +384,11 @@ mod tests {
         match name {
             "hello" => Some(call(hello, c, args)),
             "echo" => Some(call(|_, i: Input| Ok(i), c, args)),
-            "web" => Some(call(|_, _: Value| http::get("https://x/").map(|r| r.text()), c, args)),
+            "web" => Some(call(
+                |_, _: Value| http::get("https://x/").map(|r| r.text()),
+                c,
+                args,
+            )),
             _ => None,
         }
     }
@@ -353,7 +416,10 @@ mod tests {
                 r#"{"tool":"web","arguments":{}}"#,
                 r#"{"content":[{"type":"text","text":"denied: there is no host outside of wasm"}],"isError":true}"#,
             ),
-            ("", r#"{"content":[{"type":"text","text":"this skill has no tool "}],"isError":true}"#),
+            (
+                "",
+                r#"{"content":[{"type":"text","text":"this skill has no tool "}],"isError":true}"#,
+            ),
         ] {
             assert_eq!(dispatch(input, find), want);
         }

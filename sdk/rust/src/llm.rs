@@ -33,7 +33,10 @@ impl Message {
     /// A message of one text.
     pub fn text(role: &str, text: &str) -> Message {
         let block = json::object(vec![("type", "text".to_json()), ("text", text.to_json())]);
-        Message { role: role.into(), content: vec![block] }
+        Message {
+            role: role.into(),
+            content: vec![block],
+        }
     }
 }
 
@@ -46,8 +49,15 @@ impl Response {
 
 /// Joins the text blocks of an array.
 pub(crate) fn text_of(blocks: &Value) -> String {
-    let texts = blocks.as_array().unwrap_or(&[]).iter().filter(|b| b.get("type").and_then(Value::as_str) == Some("text"));
-    texts.filter_map(|b| b.get("text").and_then(Value::as_str)).collect::<Vec<_>>().join("\n")
+    let texts = blocks
+        .as_array()
+        .unwrap_or(&[])
+        .iter()
+        .filter(|b| b.get("type").and_then(Value::as_str) == Some("text"));
+    texts
+        .filter_map(|b| b.get("text").and_then(Value::as_str))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 record! {
@@ -88,6 +98,10 @@ impl Turn {
             None | Some("") => self.system.clone(),
             Some(memory) => format!("{}\n\n# Memory\n\n{memory}", self.system),
         };
-        Request { system: Some(system), messages, ..Request::default() }
+        Request {
+            system: Some(system),
+            messages,
+            ..Request::default()
+        }
     }
 }

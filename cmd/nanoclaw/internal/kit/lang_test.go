@@ -1,11 +1,13 @@
 package kit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,15 +146,16 @@ func TestVerify(t *testing.T) {
 		}
 		return b
 	}
-	code := append([]byte(nil), f.Bytes...)
-	at := strings.Index(string(code), string(sections[len(sections)-1].Raw)) // the data, at the end of what Go makes
-	code[at+len(sections[len(sections)-1].Raw)/2] ^= 1
+	at := slices.IndexFunc(sections, func(s module.Section) bool { return s.ID == module.SecCode })
+	other := bytes.Clone(sections[at].Raw)
+	other[len(other)/2] ^= 1
+	code := bytes.Replace(f.Bytes, sections[at].Raw, other, 1)
 	for name, c := range map[string]struct {
 		file []byte
 		want string
 	}{
 		"the same": {f.Bytes, ""}, "signed": {with(sig), ""}, "manifest": {repacked("9", f.Text), "the manifest (skill.toml) differs"},
-		"text": {repacked(f.Manifest.Version, "other"), "SKILL.md differs"}, "data": {code, "the section of "},
+		"text": {repacked(f.Manifest.Version, "other"), "SKILL.md differs"}, "code": {code, "the section of code differs"},
 		"more": {with(module.Section{Name: "x"}), `the section "x" was added`}, "no module": {[]byte("x"), "not a WebAssembly file"},
 		"less": {module.Encode(sections[:len(sections)-1]), " is missing"},
 	} {
