@@ -82,6 +82,7 @@ func (a *app) rootCmd() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "nanoclaw",
 		Short:         "A personal assistant whose agents run in throw-away containers",
+		Version:       Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
@@ -92,6 +93,7 @@ func (a *app) rootCmd() *cobra.Command {
 			a.log = hclog.New(&hclog.LoggerOptions{Name: "nanoclaw", Level: level, Output: a.stderr})
 		},
 	}
+	root.SetVersionTemplate("nanoclaw {{.Version}}\n")
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -207,7 +207,11 @@ func (b *Broker) finish(ctx context.Context, c *call, err error) error {
 	if c.allowed && no.status != wire.StatusDenied {
 		verdict = "outcome"
 	}
-	b.cfg.Log.Warn("capability call refused", "role", c.row.Role, "agent", c.row.Agent, "skill", c.row.Skill,
+	level := hclog.Warn
+	if no.status == wire.StatusNotFound { // an answer like another: a key that is not there
+		level = hclog.Debug
+	}
+	b.cfg.Log.Log(level, "capability call refused", "role", c.row.Role, "agent", c.row.Agent, "skill", c.row.Skill,
 		"capability", c.row.Capability, "target", c.row.Target, "reason", no.message, "to_allow", no.grant, "error", no.cause)
 	if no.grant != "" {
 		notice := fmt.Sprintf("role %s, skill %s: %s. To allow it: %s", c.row.Role, c.row.Skill, no.message, no.grant)

@@ -118,6 +118,10 @@ func (m *meter) write() ([]byte, error) {
 			body = m.constants(c)
 		case module.SecCode:
 			body = m.code(c)
+		case module.SecData:
+			if m.known[module.SecDataCount] == nil { // else its segments may be named by instructions
+				body = mergeData(body)
+			}
 		}
 		if c.err != nil {
 			return nil, c.err
