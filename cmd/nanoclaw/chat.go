@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -42,6 +43,9 @@ func (a *app) chat(ctx context.Context, chat string) error {
 		return err
 	}
 	atTerminal := isTerminal(a.stdin)
+	if atTerminal && !a.verbose { // what the owner should know comes as notices
+		a.log.SetLevel(hclog.Error)
+	}
 	if atTerminal { // Ctrl-C belongs to the turn here, not to the program
 		var stop context.CancelFunc
 		ctx, stop = signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)

@@ -62,16 +62,17 @@ func (i installation) make() error {
 	if err != nil || len(skills) == 0 {
 		return fmt.Errorf("no bundled skills: %w", err)
 	}
-	for _, s := range skills {
-		from := filepath.Dir(s)
-		to := filepath.Join(i.plugins, filepath.Base(from)+".wasm")
-		if out, err := exec.Command(i.nanoclaw(), "skill", "build", from, "-o", to).CombinedOutput(); err != nil {
-			return fmt.Errorf("build skill %s: %w: %s", from, err, out)
-		}
-	}
 	cfg := filepath.Join(i.dir, "nanoclaw.toml")
 	if err := os.WriteFile(cfg, []byte(i.config("")), 0o600); err != nil {
 		return err
+	}
+	for _, s := range skills {
+		from := filepath.Dir(s)
+		to := filepath.Join(i.plugins, filepath.Base(from)+".wasm")
+		build := exec.Command(i.nanoclaw(), "skill", "build", from, "-o", to, "--config", cfg, "--state", i.state)
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build skill %s: %w: %s", from, err, out)
+		}
 	}
 	out, err := exec.Command(i.nanoclaw(), "skill", "list", "--config", cfg, "--state", i.state).CombinedOutput()
 	if err != nil {

@@ -86,12 +86,12 @@ func (a *app) skillBuild(ctx context.Context, dir, out string) error {
 func (a *app) makeSkill(
 	ctx context.Context, b *kit.Build, run func(context.Context, *kit.Build) (*skill.File, error),
 ) error {
-	admit, done, err := a.buildAdmitter(ctx)
+	done, err := a.buildAdmitter(ctx, b)
 	if err != nil {
 		return err
 	}
 	defer done()
-	b.Admit, b.Stage = admit, a.stage
+	b.Stage = a.stage
 	f, err := run(ctx, b)
 	if err != nil {
 		return &exitError{exitCode(err), err}
@@ -113,18 +113,26 @@ func (a *app) stage(name string, took time.Duration) {
 	fmt.Fprintf(a.stderr, "%6.1f s  %s\n", took.Seconds(), name)
 }
 
-// buildAdmitter prefers the engine that skills will run on and says when it is another.
-func (a *app) buildAdmitter(ctx context.Context) (skill.Admitter, func(), error) {
+// buildAdmitter has b compile on the engine that skills will run on, and keeps what that makes, so
+// that the file is ready the moment it is dropped. Where there is no engine it says so.
+func (a *app) buildAdmitter(ctx context.Context, b *kit.Build) (done func(), err error) {
 	admit, done, err := a.admitter(ctx)
 	if err == nil {
-		return admit, done, nil
+		_, state, err := a.skillsDir()
+		reg := skill.NewRegistry(skill.Config{State: state, Admit: admit})
+		b.Keep = func(ctx context.Context, f *skill.File) error {
+			_, err := reg.AdmitFile(ctx, f)
+			return err
+		}
+		return done, err
 	}
 	runner, noRunner := daemon.RunnerPath()
 	if noRunner != nil {
-		return nil, nil, noRunner
+		return nil, noRunner
 	}
 	fmt.Fprintf(a.stderr, "compiling in a memory-limited child process, not in a container: %v\n", err)
-	return kit.ChildAdmitter{Runner: runner}, func() {}, nil
+	b.Admit = kit.ChildAdmitter{Runner: runner}
+	return func() {}, nil
 }
 
 func (a *app) skillInspectCmd() *cobra.Command {

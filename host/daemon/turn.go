@@ -22,13 +22,13 @@ const historyTurns = 20
 // turn is router.TurnFunc: it puts together everything a turn is made of and gives it to
 // the agent's container. Nothing else reaches the container.
 func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func(host.Event)) (string, error) {
-	if err := d.waitForPlugins(ctx, emit); err != nil {
-		return "", err
-	}
 	cfg := d.config()
 	role := cfg.Roles[a.Role]
 	if role == nil {
 		return "", fmt.Errorf("%w: role %s is no longer in %s", host.ErrNotFound, a.Role, cfg.Path)
+	}
+	if err := d.waitForPlugins(ctx, role, emit); err != nil {
+		return "", err
 	}
 	scope, err := d.scope(a, role, t.ID)
 	if err != nil {
@@ -56,19 +56,24 @@ func (d *Daemon) forgetNotices(id host.TurnID) {
 	delete(d.notices, id)
 }
 
-// waitForPlugins waits until plugins/ was read once: compiling a new file takes seconds.
-func (d *Daemon) waitForPlugins(ctx context.Context, emit func(host.Event)) error {
-	select {
-	case <-d.ready:
-		return nil
-	default:
-		emit(host.Event{Stage: host.StageQueued, Name: "until new plugins are compiled"})
-	}
-	select {
-	case <-d.ready:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// waitForPlugins waits until the role's skills were read once: compiling a new file takes seconds.
+func (d *Daemon) waitForPlugins(ctx context.Context, role *host.Role, emit func(host.Event)) error {
+	names := append([]host.SkillName{role.Brain}, role.Skills...)
+	for told := false; ; told = true {
+		settled, changed := d.skills.Settled(names)
+		if settled {
+			return nil
+		}
+		if !told {
+			emit(host.Event{Stage: host.StageQueued, Name: "until new plugins are compiled"})
+		}
+		select {
+		case <-changed:
+		case <-d.ready: // plugins/ cannot be read
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 

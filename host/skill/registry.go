@@ -66,7 +66,8 @@ type Registry struct {
 
 	refresh sync.Mutex // one Refresh at a time
 	mu      sync.Mutex
-	entries []*entry // by file name
+	entries []*entry      // by file name; nil before they were read once
+	changed chan struct{} // closed when an entry changes
 	told    []string // files and why they are not used, so that each is said once; belongs to refresh
 }
 
@@ -88,7 +89,7 @@ func NewRegistry(cfg Config) *Registry {
 			*f = func(string) {}
 		}
 	}
-	return &Registry{cfg: cfg, log: cfg.Log}
+	return &Registry{cfg: cfg, log: cfg.Log, changed: make(chan struct{})}
 }
 
 // Refresh reads plugins/, its lock and the trusted keys, and admits what is new. A bad file is
@@ -267,6 +268,7 @@ func (r *Registry) take(entries []*entry) (gone []host.SkillName) {
 		}
 	}
 	r.entries = append([]*entry{}, entries...) // not nil: it was read once
+	r.change()
 	return gone
 }
 
@@ -277,11 +279,29 @@ func (r *Registry) admit(ctx context.Context, e *entry) {
 	if ctx.Err() != nil && err != nil {
 		return // the host is stopping; nothing was decided
 	}
+	defer r.change()
 	if err != nil {
 		e.refuse(err)
 		return
 	}
 	e.State, e.Why, e.skill, e.Runs = Ready, "", skill, skill.Digest
+}
+
+// change tells those who wait. r.mu is held.
+func (r *Registry) change() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// Settled reports whether it is known of all names what becomes of them. If not, the channel is
+// closed when that may have changed.
+func (r *Registry) Settled(names []host.SkillName) (bool, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	waits := slices.ContainsFunc(r.entries, func(e *entry) bool {
+		return e.State == Admitting && e.skill == nil && slices.Contains(names, e.Name)
+	})
+	return r.entries != nil && !waits, r.changed
 }
 
 // Stored is where the copy of a skill with digest d is kept below the state directory.

@@ -27,8 +27,9 @@ const (
 // Build makes one .wasm file of one folder.
 type Build struct {
 	Dir   string
-	Out   string         // "" = <dir>/<name>.wasm
-	Admit skill.Admitter // compiles it as admission would; nil = that is left to admission
+	Out   string                                   // "" = <dir>/<name>.wasm
+	Admit skill.Admitter                           // compiles it as admission would; nil = that is left to admission
+	Keep  func(context.Context, *skill.File) error // in place of Admit: admission itself, whose work is kept
 	Stage func(name string, took time.Duration)
 	name  string
 	tmp   string
@@ -49,7 +50,11 @@ func (b *Build) Run(ctx context.Context) (f *skill.File, err error) {
 
 // finish compiles f as admission would and puts it in place.
 func (b *Build) finish(ctx context.Context, f *skill.File) error {
-	if b.Admit != nil {
+	if b.Keep != nil {
+		if err := b.timed("compile", func() error { return b.Keep(ctx, f) }); err != nil {
+			return err
+		}
+	} else if b.Admit != nil {
 		if err := b.timed("compile", func() error { return b.compile(ctx, f.Path) }); err != nil {
 			return err
 		}
