@@ -68,7 +68,7 @@ type Registry struct {
 	mu      sync.Mutex
 	entries []*entry      // by file name; nil before they were read once
 	changed chan struct{} // closed when an entry changes
-	told    []string // files and why they are not used, so that each is said once; belongs to refresh
+	told    []string      // files and why they are not used, so that each is said once; belongs to refresh
 }
 
 type entry struct {

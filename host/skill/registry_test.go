@@ -340,3 +340,43 @@ func TestSweep(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever waits for some skills does not wait for others.
+func TestSettled(t *testing.T) {
+	s := newSetup(t)
+	s.drop(t, "one.wasm", manifest("one"))
+	s.drop(t, "two.wasm", manifest("two"))
+	slow := Stored(s.state, digestOf(t, filepath.Join(s.dir, "two.wasm")))
+	leave := make(chan struct{})
+	s.admit.fail = func(wasmPath, _ string) error {
+		if wasmPath == slow {
+			<-leave
+		}
+		return nil
+	}
+	one, two := []host.SkillName{"one"}, []host.SkillName{"one", "two", "three"}
+	if ok, _ := s.Settled(one); ok {
+		t.Fatal("settled before anything was read")
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Refresh(t.Context()) }()
+	for {
+		ok, changed := s.Settled(one)
+		if ok {
+			break
+		}
+		<-changed
+	}
+	ok, changed := s.Settled(two)
+	if ok {
+		t.Fatal("settled while one is compiled")
+	}
+	close(leave)
+	<-changed
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if ok, _ := s.Settled(two); !ok {
+		t.Fatal("not settled at the end")
+	}
+}
