@@ -165,7 +165,7 @@ var (
 		fd_prestat_get fd_prestat_dir_name fd_pwrite fd_read fd_readdir fd_renumber fd_seek fd_sync
 		fd_tell fd_write path_create_directory path_filestat_get path_filestat_set_times path_link
 		path_open path_readlink path_remove_directory path_rename path_symlink path_unlink_file
-		poll_oneoff proc_exit proc_raise random_get sched_yield`)
+		poll_oneoff proc_exit random_get sched_yield`)
 	// extismFunctions are those of Extism's ABI that the adapter has; http_request is a capability.
 	extismFunctions = strings.Fields(`alloc free length length_unsafe load_u8 load_u64 store_u8 store_u64
 		input_length input_offset input_load_u8 input_load_u64 output_set error_set config_get var_get var_set
