@@ -40,28 +40,6 @@ func (r *Registry) goOn(ctx context.Context, e *entry, was Locked) {
 	e.skill, e.Runs = k, k.Digest
 }
 
-// accept writes what is new into the lock. What cannot be written there is not accepted.
-func (r *Registry) accept(entries []*entry) {
-	var locked []Locked
-	for _, e := range entries {
-		if e.State == Ready && e.rule != "" {
-			locked = append(locked, lockedOf(e.file, e.Signer, e.rule))
-		}
-	}
-	if len(locked) == 0 {
-		return
-	}
-	if err := record(r.cfg.Dir, locked...); err != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, e := range entries {
-			if e.rule != "" {
-				e.refuse(fmt.Errorf("%s cannot be written: %w", LockName, err))
-			}
-		}
-	}
-}
-
 // tell logs what became of the files, and says it to the owner: what is new, and what cannot be used.
 func (r *Registry) tell(entries []*entry, gone []host.SkillName) {
 	var first []string

@@ -126,7 +126,6 @@ func (r *Registry) Refresh(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	r.accept(entries)
 	r.tell(entries, gone)
 	return nil
 }
@@ -274,6 +273,11 @@ func (r *Registry) take(entries []*entry) (gone []host.SkillName) {
 
 func (r *Registry) admit(ctx context.Context, e *entry) {
 	skill, err := r.AdmitFile(ctx, e.file)
+	if err == nil && e.rule != "" { // what cannot be written into the lock is not accepted
+		if err = record(r.cfg.Dir, lockedOf(e.file, e.Signer, e.rule)); err != nil {
+			err = fmt.Errorf("%s cannot be written: %w", LockName, err)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ctx.Err() != nil && err != nil {
