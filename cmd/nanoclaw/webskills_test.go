@@ -98,8 +98,8 @@ func TestWeatherSkill(t *testing.T) {
 		}),
 		"api.open-meteo.com": recorded(t, "application/json; charset=utf-8", "weather/testdata/forecast.json"),
 	})
-	s := w.site("web", `skills = ["fetch", "search", "weather"]`,
-		`skills = ["fetch", "search", "weather"]`+"\n"+`settings = { weather = { place = "Berlin, Germany" } }`)
+	const skills = `skills = ["fetch", "search", "weather", "feeds"]`
+	s := w.site("web", skills, skills+"\n"+`settings = { weather = { place = "Berlin, Germany" } }`)
 	checkReadme(t, "weather", s.transcript("what is the weather", "what is the weather in Springfield?"))
 }
 
@@ -108,7 +108,7 @@ func TestFilesSkill(t *testing.T) {
 	papers := t.TempDir()
 	write(t, filepath.Join(papers, "tea.txt"), "Green tea takes two minutes.\nBlack tea takes four.\n")
 	write(t, filepath.Join(papers, "photo.jpg"), "\xff\xd8\xff\xe0\x00\x10JFIF")
-	const skills = `skills = ["notes", "time", "calc", "files"]`
+	const skills = `skills = ["notes", "time", "calc", "files", "todo", "calendar", "pdf"]`
 	s := newFakeWeb(t, nil).site("main", skills, skills+"\nmounts = [ { path = \""+papers+"\", name = \"papers\" } ]")
 	got := s.transcript("list files", "search my files for tea", "read file /mnt/papers/tea.txt", "read file /mnt/papers/photo.jpg",
 		"save Buy green tea. to shopping/list.md", "append Buy a pot. to shopping/list.md", "read file shopping/list.md",

@@ -208,7 +208,7 @@ func (b *Broker) finish(ctx context.Context, c *call, err error) error {
 		verdict = "outcome"
 	}
 	level := hclog.Warn
-	if no.status == wire.StatusNotFound { // an answer like another: a key that is not there
+	if c.row.Capability == host.CapKV && no.status == wire.StatusNotFound { // a key that is not there is an answer
 		level = hclog.Debug
 	}
 	b.cfg.Log.Log(level, "capability call refused", "role", c.row.Role, "agent", c.row.Agent, "skill", c.row.Skill,
