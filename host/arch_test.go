@@ -32,7 +32,7 @@ var arrows = map[string][]string{
 		"skills/internal/web", "skills/internal/webpage", "skills/internal/workfile", "skills/internal/zone",
 	},
 	"skills/internal/clock":    {},
-	"skills/internal/day":      {},
+	"skills/internal/day":      {"skills/internal/clock"},
 	"skills/internal/disk":     {},
 	"skills/internal/html":     {},
 	"skills/internal/web":      {"sdk"},

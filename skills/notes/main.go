@@ -75,11 +75,8 @@ func add(c sdk.Context, in addInput) (string, error) {
 // stamp is a time that Now tells as file names have it, 20261124-150405.
 func stamp(now int64) string {
 	d, s := clock.At(now), int(now%clock.Day)
-	digits := func(n, width int) string {
-		return strings.Repeat("0", max(0, width-len(strconv.Itoa(n)))) + strconv.Itoa(n)
-	}
-	return digits(d.Year*10_000+d.Month*100+d.Day, 8) + "-" +
-		digits(s/clock.Hour*10_000+s/clock.Minute%60*100+s%60, 6)
+	hms := strconv.Itoa(1e6 + s/clock.Hour*10_000 + s/clock.Minute%60*100 + s%60)
+	return strings.ReplaceAll(d.String(), "-", "") + "-" + hms[1:]
 }
 
 func list(_ sdk.Context, in listInput) (string, error) {

@@ -6,6 +6,7 @@ package clock
 
 import (
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -72,6 +73,15 @@ func Of(days int) Date {
 	}
 	d.Day += days - d.Days()
 	return d
+}
+
+// String is d as ParseDate reads it.
+func (d Date) String() string {
+	pad := func(n, width int) string {
+		s := strconv.Itoa(n)
+		return strings.Repeat("0", max(0, width-len(s))) + s
+	}
+	return pad(d.Year, 4) + "-" + pad(d.Month, 2) + "-" + pad(d.Day, 2)
 }
 
 // Weekday is "Mon" for a Monday.

@@ -13,8 +13,8 @@ func TestDatesAgreeWithPackageTime(t *testing.T) {
 		if got := Of(days); got != want || want.Days() != days {
 			t.Fatalf("day %d is %v, want %v; back %d", days, got, want, want.Days())
 		}
-		if got := want.Weekday() + want.MonthName(); got != at.Format("MonJan") {
-			t.Fatalf("%v is %s, want %s", want, got, at.Format("MonJan"))
+		if got := want.Weekday() + want.MonthName() + want.String(); got != at.Format("MonJan2006-01-02") {
+			t.Fatalf("%v is %s, want %s", want, got, at.Format("MonJan2006-01-02"))
 		}
 	}
 }
