@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 	"github.com/nanoclaw/nanoclaw/skills/internal/zone"
 )
 
@@ -222,18 +223,22 @@ func (r *reader) time(p property, v string) (t time.Time, isDate bool) {
 	if tzid := p.param("TZID"); tzid != "" && len(v) > len("20060102") {
 		in = r.zone(tzid)
 	}
-	layout := "20060102T150405"
-	switch len(v) {
-	case len("20060102"):
-		layout, isDate = "20060102", true
-	case len("20060102T150405Z"):
-		layout, in = "20060102T150405Z", time.UTC
+	if len(v) == len("20060102T150405Z") && v[15] == 'Z' {
+		v, in = v[:15], time.UTC
 	}
-	t, err := time.ParseInLocation(layout, v, in)
-	if err != nil || t.Year() < 1 {
-		return time.Time{}, false
+	if isDate = len(v) == len("20060102"); isDate {
+		v += "T000000"
 	}
-	return t, isDate
+	if len(v) != len("20060102T150405") || v[8] != 'T' {
+		return t, false
+	}
+	d, ok := clock.ParseDate(v[:4] + "-" + v[4:6] + "-" + v[6:8])
+	n, err := strconv.ParseUint(v[9:], 10, 32)
+	hour, minute, second := int(n/10_000), int(n/100%100), int(n%100)
+	if !ok || err != nil || d.Year < 1 || hour > 23 || minute > 59 || second > 59 {
+		return t, false
+	}
+	return time.Date(d.Year, time.Month(d.Month), d.Day, hour, minute, second, 0, in), isDate
 }
 
 // zone finds the zone that a calendar calls tzid: by its IANA name, as the calendar

@@ -314,3 +314,22 @@ func FuzzAdd(f *testing.F) {
 		}
 	})
 }
+
+func TestTimesOfCalendars(t *testing.T) {
+	for _, v := range []string{
+		"20261124", "20261124T090000", "20261124T090000Z", "20261124t235959z", "20260229", "20261301", "20261124T240000",
+		"20261124T096000", "20261124T090060", "20261124X090000", "20261124Z", "2026112", "", "00000101", "20261124T0900000",
+		"2026-1124", "2026112409000000", "20261124T+90000",
+	} {
+		want := time.Time{}
+		for _, layout := range []string{"20060102", "20060102T150405", "20060102T150405Z"} {
+			if at, err := time.Parse(layout, strings.ToUpper(v)); err == nil && at.Year() > 0 {
+				want = at
+			}
+		}
+		r := &reader{own: time.UTC}
+		if got, isDate := r.time(property{}, v); !got.Equal(want) || isDate != (len(v) == 8 && !want.IsZero()) {
+			t.Errorf("%q: %v, %v, want %v", v, got, isDate, want)
+		}
+	}
+}

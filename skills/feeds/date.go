@@ -3,15 +3,16 @@ package main
 import (
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 )
 
 // parseDate reads the dates of feeds: RFC 822 and 3339, and what people make of them. It
-// goes by the kinds of words and not by layouts, of which there would be dozens; the zero
-// time when there is no day in s.
-func parseDate(s string) time.Time {
+// goes by the kinds of words and not by layouts, of which there would be dozens; 0 when
+// there is no day in s.
+func parseDate(s string) int64 {
 	if len(s) > 60 {
-		return time.Time{}
+		return 0
 	}
 	s = strings.ToLower(strings.TrimSpace(s))
 	if len(s) > 10 && s[4] == '-' && (s[10] == 't' || s[10] == '_') {
@@ -23,16 +24,17 @@ func parseDate(s string) time.Time {
 		d.word(word)
 	}
 	if d.month == 0 || d.day < 1 || d.day > 31 || d.year == 0 {
-		return time.Time{}
+		return 0
 	}
-	return time.Date(d.year, time.Month(d.month), d.day, d.hour, d.minute, d.second, 0, time.UTC).Add(-d.offset)
+	days := clock.Date{Year: d.year, Month: d.month, Day: d.day}.Days()
+	return int64(days*clock.Day + d.hour*clock.Hour + d.minute*clock.Minute + d.second - d.offset)
 }
 
 type date struct {
 	year, month, day     int
 	hour, minute, second int
 	timed                bool
-	offset               time.Duration
+	offset               int // seconds
 }
 
 const months = " jan feb mar apr may jun jul aug sep oct nov dec"
@@ -69,9 +71,9 @@ func (d *date) word(w string) {
 		d.month = strings.Index(months, " "+w[:3])/4 + 1
 	default:
 		if _, after, ok := strings.Cut(zones, " "+w+"+"); ok {
-			d.offset = time.Duration(atoi(after[:1])) * time.Hour
+			d.offset = atoi(after[:1]) * clock.Hour
 		} else if _, after, ok := strings.Cut(zones, " "+w+"-"); ok {
-			d.offset = -time.Duration(atoi(after[:1])) * time.Hour
+			d.offset = -atoi(after[:1]) * clock.Hour
 		}
 	}
 }
@@ -106,8 +108,8 @@ func (d *date) zone(w string) {
 	if len(digits) != 5 {
 		return
 	}
-	offset := time.Duration(atoi(digits[1:3]))*time.Hour + time.Duration(atoi(digits[3:]))*time.Minute
-	if offset > 15*time.Hour {
+	offset := atoi(digits[1:3])*clock.Hour + atoi(digits[3:])*clock.Minute
+	if offset > 15*clock.Hour {
 		return
 	}
 	if digits[0] == '-' {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
 	"github.com/nanoclaw/nanoclaw/skills/internal/webpage"
@@ -25,9 +24,9 @@ type feed struct {
 
 type item struct {
 	id, title, link string
-	date            time.Time // zero when it has none that can be read
-	html            string    // summary or content, as it came
-	isText          bool      // html is none
+	date            int64  // seconds since 1970, 0 when it has none that can be read
+	html            string // summary or content, as it came
+	isText          bool   // html is none
 }
 
 // key tells an item from the others of its feed.
@@ -170,7 +169,7 @@ func (p *parser) field(name, text, raw, kind, href, rel string) {
 			it.link = webpage.Resolve(p.base, text)
 		}
 	case "pubdate", "published", "dc:date", "dcterms:created", "updated", "modified", "issued":
-		if t := parseDate(text); !t.IsZero() && (it.date.IsZero() || name == "pubdate" || name == "published") {
+		if t := parseDate(text); t != 0 && (it.date == 0 || name == "pubdate" || name == "published") {
 			it.date = t
 		}
 	case "description", "summary", "content", "content:encoded":

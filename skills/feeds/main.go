@@ -7,9 +7,9 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 	"github.com/nanoclaw/nanoclaw/skills/internal/webpage"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
@@ -21,7 +21,7 @@ const (
 	mostItems = 100
 	summary   = 240  // bytes of an item in a digest
 	article   = 1500 // and where one feed is read
-	patience  = 80 * time.Second
+	patience  = 80   // seconds
 	accept    = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
 )
 
@@ -187,9 +187,9 @@ func digest(_ sdk.Context, in digestInput) (string, error) {
 		return "No feed is followed yet.", nil
 	}
 	var text, failed strings.Builder
-	start, left, more := time.Now(), limit(in.Limit), 0
+	start, left, more := clock.Now(), limit(in.Limit), 0
 	for i, s := range all {
-		if time.Since(start) > patience {
+		if clock.Now()-start > patience {
 			failed.WriteString("- " + strconv.Itoa(len(all)-i) + " more feeds: no time was left to ask for them\n")
 			break
 		}
@@ -229,7 +229,7 @@ func (s subscription) news(b *strings.Builder, hours, n int) (shown, rest int, e
 		key := it.key()
 		isNew := !strings.Contains(seen, key)
 		if hours > 0 {
-			isNew = !it.date.IsZero() && time.Since(it.date) < time.Duration(hours)*time.Hour
+			isNew = it.date != 0 && clock.Now()-it.date < int64(hours)*clock.Hour
 		}
 		switch {
 		case !isNew:
@@ -260,7 +260,7 @@ func (f feed) newest() []item {
 	out := make([]item, 0, len(f.items))
 	for _, it := range f.items {
 		at := len(out)
-		for at > 0 && out[at-1].date.Before(it.date) {
+		for at > 0 && out[at-1].date < it.date {
 			at--
 		}
 		out = append(out, item{})
@@ -277,9 +277,9 @@ func (it item) entry(base string, n int) string {
 		title = "[" + title + "](" + it.link + ")"
 	}
 	s := "- " + title
-	if !it.date.IsZero() {
-		y, m, d := it.date.Date()
-		s += ", " + strconv.Itoa(d) + " " + m.String()[:3] + " " + strconv.Itoa(y)
+	if it.date != 0 {
+		d := clock.At(it.date)
+		s += ", " + strconv.Itoa(d.Day) + " " + d.MonthName() + " " + strconv.Itoa(d.Year)
 	}
 	text := it.text(base, n)
 	if n == summary {

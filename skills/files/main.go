@@ -7,13 +7,12 @@ package main
 
 import (
 	"errors"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/disk"
 )
 
 // Bounds of what one call returns or takes.
@@ -59,14 +58,14 @@ func list(_ sdk.Context, in listInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	entries, err := os.ReadDir(at.real)
+	entries, err := disk.ReadDir(at.real)
 	if err != nil {
 		return "", at.fault(err)
 	}
 	var lines []string
 	for _, e := range entries {
-		if !hidden(e.Name()) {
-			lines = append(lines, line(e))
+		if !hidden(e.Name) {
+			lines = append(lines, line(at.real, e))
 		}
 	}
 	if at.isWorkspace() {
@@ -84,15 +83,15 @@ func list(_ sdk.Context, in listInput) (string, error) {
 }
 
 // line is how a list shows an entry.
-func line(e os.DirEntry) string {
-	if e.IsDir() {
-		return e.Name() + "/"
+func line(dir string, e disk.Entry) string {
+	if e.Kind == disk.Dir {
+		return e.Name + "/"
 	}
-	info, err := e.Info()
-	if err != nil || !info.Mode().IsRegular() {
-		return e.Name() + "  (no file)"
+	info, err := disk.Stat(dir + "/" + e.Name)
+	if err != nil || e.Kind != disk.File {
+		return e.Name + "  (no file)"
 	}
-	return e.Name() + "  " + size(info.Size())
+	return e.Name + "  " + size(info.Size)
 }
 
 func size(n int64) string {
@@ -111,11 +110,10 @@ func read(_ sdk.Context, in readInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, whole, err := at.open()
+	whole, err := at.file()
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
 	if in.Offset < 0 || in.Offset > 0 && in.Offset >= whole {
 		return "", errors.New(at.shown + " has " + strconv.FormatInt(whole, 10) + " bytes, none at offset " +
 			strconv.FormatInt(in.Offset, 10))
@@ -123,12 +121,11 @@ func read(_ sdk.Context, in readInput) (string, error) {
 	if in.Limit <= 0 || in.Limit > maxRead {
 		in.Limit = maxRead
 	}
-	b := make([]byte, min(in.Limit+2*utf8.UTFMax, whole-in.Offset))
-	n, err := f.ReadAt(b, in.Offset)
-	if err != nil && !errors.Is(err, io.EOF) {
+	b, err := disk.Read(at.real, in.Offset, int(min(in.Limit+2*utf8.UTFMax, whole-in.Offset)))
+	if err != nil {
 		return "", at.fault(err)
 	}
-	text, start, isText := window(b[:n], in.Offset, int(in.Limit))
+	text, start, isText := window(b, in.Offset, int(in.Limit))
 	if !isText {
 		return "", errors.New(at.shown + " holds no text (UTF-8): a binary file of " + size(whole))
 	}

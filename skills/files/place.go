@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"os"
 	"path"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/disk"
 )
 
 // place is a path that was asked for.
@@ -81,21 +81,18 @@ func mounts() string {
 	return "there are " + strings.Join(names, ", ")
 }
 
-// open opens a regular file for reading.
-func (p place) open() (f *os.File, size int64, err error) {
-	st, err := os.Stat(p.real)
-	if err == nil && st.IsDir() {
-		err = syscall.EISDIR
-	} else if err == nil && !st.Mode().IsRegular() {
-		return nil, 0, errors.New(p.shown + " is no regular file")
+// file is the size of a regular file.
+func (p place) file() (size int64, err error) {
+	st, err := disk.Stat(p.real)
+	switch {
+	case err != nil:
+		return 0, p.fault(err)
+	case st.Kind == disk.Dir:
+		return 0, p.fault(syscall.EISDIR)
+	case st.Kind != disk.File:
+		return 0, errors.New(p.shown + " is no regular file")
 	}
-	if err == nil {
-		f, err = os.Open(p.real)
-	}
-	if err != nil {
-		return nil, 0, p.fault(err)
-	}
-	return f, st.Size(), nil
+	return st.Size, nil
 }
 
 // fault says what is wrong with a place, without the words of the system.

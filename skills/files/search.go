@@ -2,12 +2,12 @@ package main
 
 import (
 	"errors"
-	"os"
 	"path"
 	"strconv"
 	"strings"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/disk"
 )
 
 // Bounds of a search.
@@ -73,7 +73,7 @@ func (in searchInput) shownDir(at place) string {
 
 // dir searches a directory and those below it. Links are not followed.
 func (w *walk) dir(real, shown string, depth int) error {
-	entries, err := os.ReadDir(real)
+	entries, err := disk.ReadDir(real)
 	if err != nil {
 		return err
 	}
@@ -82,16 +82,16 @@ func (w *walk) dir(real, shown string, depth int) error {
 			w.cut = true
 			return nil
 		}
-		name := path.Join(shown, e.Name())
+		name := path.Join(shown, e.Name)
 		switch {
-		case hidden(e.Name()):
-		case e.IsDir():
-			w.name(e.Name(), name+"/")
-			if err := w.dir(real+"/"+e.Name(), name, depth+1); err != nil {
+		case hidden(e.Name):
+		case e.Kind == disk.Dir:
+			w.name(e.Name, name+"/")
+			if err := w.dir(real+"/"+e.Name, name, depth+1); err != nil {
 				w.cut = true // one directory that cannot be read is no reason to find nothing
 			}
-		case e.Type().IsRegular():
-			w.file(real+"/"+e.Name(), name, w.name(e.Name(), name))
+		case e.Kind == disk.File:
+			w.file(real+"/"+e.Name, name, w.name(e.Name, name))
 		}
 	}
 	return nil
@@ -107,15 +107,15 @@ func (w *walk) name(base, shown string) bool {
 
 // file looks for the first line that matches; a file that is named already is not shown twice.
 func (w *walk) file(real, shown string, named bool) {
-	st, err := os.Stat(real)
-	if err != nil || named || st.Size() > maxFile {
+	st, err := disk.Stat(real)
+	if err != nil || named || st.Size > maxFile {
 		return
 	}
-	if w.bytes += st.Size(); w.bytes > maxSearched {
+	if w.bytes += st.Size; w.bytes > maxSearched {
 		w.cut = true
 		return
 	}
-	b, err := os.ReadFile(real)
+	b, err := disk.Read(real, 0, maxFile)
 	if err != nil || !isPlain(b) {
 		return
 	}

@@ -2,12 +2,13 @@ package main
 
 import (
 	"errors"
-	"os"
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/disk"
 )
 
 const (
@@ -46,20 +47,20 @@ func writable(in writeInput) (place, error) {
 
 // put puts a file in place in one step, so that a turn cut short leaves no half file.
 func (p place) put(text string) error {
-	if st, err := os.Stat(p.real); err == nil && !st.Mode().IsRegular() {
+	if st, err := disk.Stat(p.real); err == nil && st.Kind != disk.File {
 		return errors.New(p.shown + " is a directory, or no regular file")
 	}
 	dir := path.Dir(p.real)
 	temp := dir + "/" + tempPrefix + hash(p.real+"\x00"+text)
-	err := os.MkdirAll(dir, 0o700)
+	err := disk.MkdirAll(dir)
 	if err == nil {
-		err = os.WriteFile(temp, []byte(text), 0o600)
+		err = disk.Write(temp, syscall.O_TRUNC, []byte(text))
 	}
 	if err == nil {
-		err = os.Rename(temp, p.real)
+		err = syscall.Rename(temp, p.real)
 	}
 	if err != nil {
-		os.Remove(temp)
+		_ = syscall.Unlink(temp)
 		return p.fault(err)
 	}
 	return nil
@@ -105,18 +106,18 @@ func add(c sdk.Context, in writeInput) (string, error) {
 
 // text is all of a file that can be appended to; "" when it is not there.
 func (p place) text() (string, error) {
-	st, err := os.Stat(p.real)
+	st, err := disk.Stat(p.real)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case err == syscall.ENOENT:
 		return "", nil
 	case err != nil:
 		return "", p.fault(err)
-	case !st.Mode().IsRegular():
+	case st.Kind != disk.File:
 		return "", errors.New(p.shown + " is a directory, or no regular file")
-	case st.Size() > maxAppended:
+	case st.Size > maxAppended:
 		return "", errors.New(p.shown + " has more than " + size(maxAppended) + ": nothing can be appended to it")
 	}
-	b, err := os.ReadFile(p.real)
+	b, err := disk.Read(p.real, 0, maxAppended)
 	if err != nil {
 		return "", p.fault(err)
 	}
@@ -143,27 +144,27 @@ func move(_ sdk.Context, in moveInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if st, err := os.Stat(to.real); err == nil && st.IsDir() {
+	if st, err := disk.Stat(to.real); err == nil && st.Kind == disk.Dir {
 		if to, err = find(in.To + "/" + path.Base(from.real)); err != nil {
 			return "", err
 		}
 	}
-	_, missing := os.Lstat(from.real)
-	_, taken := os.Lstat(to.real)
+	missing := disk.Exists(from.real)
+	taken := disk.Exists(to.real)
 	switch {
 	case from.real == from.root:
 		return "", errors.New(from.shown + " itself cannot be moved")
-	case missing != nil && taken == nil && errors.Is(missing, os.ErrNotExist):
+	case missing != nil && taken == nil && missing == syscall.ENOENT:
 		return from.shown + " is at " + to.shown + " already.", nil
 	case missing != nil:
 		return "", from.fault(missing)
 	case taken == nil:
 		return "", errors.New(to.shown + " is there already: delete it first, or choose another name")
 	}
-	if err := os.MkdirAll(path.Dir(to.real), 0o700); err != nil {
+	if err := disk.MkdirAll(path.Dir(to.real)); err != nil {
 		return "", to.fault(err)
 	}
-	if err := os.Rename(from.real, to.real); err != nil {
+	if err := syscall.Rename(from.real, to.real); err != nil {
 		return "", from.fault(err)
 	}
 	return "Moved " + from.shown + " to " + to.shown + ".", nil
@@ -177,8 +178,8 @@ func remove(_ sdk.Context, in listInput) (string, error) {
 	if at.real == at.root {
 		return "", errors.New(at.shown + " itself cannot be deleted: name a file in it")
 	}
-	switch err := os.Remove(at.real); {
-	case errors.Is(err, os.ErrNotExist):
+	switch err := disk.Remove(at.real); {
+	case err == syscall.ENOENT:
 		return at.shown + " is not there, so there is nothing to delete.", nil
 	case err != nil:
 		return "", at.fault(err)

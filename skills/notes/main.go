@@ -7,9 +7,9 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
@@ -64,12 +64,19 @@ func add(c sdk.Context, in addInput) (string, error) {
 			return "", errors.New("there are " + strconv.Itoa(len(all)) + " notes, no more can be kept")
 		}
 		slug := cmp.Or(workfile.Slug(title(text), 40), "note")
-		name := time.Now().UTC().Format("20060102-150405") + "-" + slug + "-" + id + ".md"
+		name := stamp(clock.Now()) + "-" + slug + "-" + id + ".md"
 		if err := workfile.Write("notes/"+name, []byte(text+"\n")); err != nil {
 			return "", err
 		}
 	}
 	return "Noted: " + title(text) + " (" + id + ")", nil
+}
+
+// stamp is a time that Now tells as file names have it, 20261124-150405.
+func stamp(now int64) string {
+	d, s := clock.At(now), int(now%clock.Day)
+	hms := strconv.Itoa(1e6 + s/clock.Hour*10_000 + s/clock.Minute%60*100 + s%60)
+	return strings.ReplaceAll(d.String(), "-", "") + "-" + hms[1:]
 }
 
 func list(_ sdk.Context, in listInput) (string, error) {

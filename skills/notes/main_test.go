@@ -164,3 +164,11 @@ func TestErrorsNameNoPath(t *testing.T) {
 		}
 	}
 }
+
+func TestStamp(t *testing.T) {
+	for now, want := range map[int64]string{0: "19700101-000000", 1795516266: "20261124-103106", 1709251199: "20240229-235959"} {
+		if got := stamp(now); got != want {
+			t.Errorf("%d: got %s, want %s", now, got, want)
+		}
+	}
+}

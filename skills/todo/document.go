@@ -4,8 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 )
 
@@ -96,7 +96,7 @@ func parseTask(line string) (t task, ok bool) {
 	}
 	if i := strings.LastIndex(t.text, "(due "); i >= 0 {
 		due, after, ok := strings.Cut(t.text[i+len("(due "):], ")")
-		if _, err := time.Parse(time.DateOnly, due); ok && err == nil {
+		if _, isDate := clock.ParseDate(due); ok && isDate {
 			t.due, t.text = due, strings.TrimSpace(t.text[:i]+strings.TrimLeft(after, " "))
 		}
 	}
@@ -134,8 +134,8 @@ func (t task) line(now string) string {
 	}
 	s += t.text
 	if t.due != "" {
-		d, _ := time.Parse(time.DateOnly, t.due) // parsed once already
-		s += " (due " + d.Format("Mon ") + t.due
+		d, _ := clock.ParseDate(t.due) // parsed once already
+		s += " (due " + d.Weekday() + " " + t.due
 		switch {
 		case t.done:
 		case t.due < now:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 	"github.com/nanoclaw/nanoclaw/skills/internal/day"
 	"github.com/nanoclaw/nanoclaw/skills/internal/workfile"
 	"github.com/nanoclaw/nanoclaw/skills/internal/zone"
@@ -114,7 +115,7 @@ func list(c sdk.Context, in listInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now := today(c).Format(time.DateOnly)
+	now := date(today(c))
 	var out strings.Builder
 	heading, shown, left := "", 0, 0
 	for _, t := range parse(string(b)).tasks {
@@ -231,7 +232,12 @@ func dueDay(c sdk.Context, due string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return t.Format(time.DateOnly), nil
+	return date(t), nil
+}
+
+// date is the day of t as a list has it, 2026-11-24.
+func date(t time.Time) string {
+	return clock.Date{Year: t.Year(), Month: int(t.Month()), Day: t.Day()}.String()
 }
 
 // cleaned makes one line of s that cannot be read as anything but text.

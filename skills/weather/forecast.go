@@ -5,8 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 	"github.com/nanoclaw/nanoclaw/skills/internal/web"
 )
 
@@ -161,14 +161,15 @@ func from(degrees *float64) string {
 
 // date is "Tue 24 Nov" of "2026-11-24"; what is no date is shown short.
 func date(s string, first bool) string {
-	t, err := time.Parse("2006-01-02", s)
-	switch {
-	case err != nil:
+	d, ok := clock.ParseDate(s)
+	if !ok {
 		return short(s)
-	case first:
-		return t.Format("Today, Mon 2 Jan")
 	}
-	return t.Format("Mon 2 Jan")
+	text := d.Weekday() + " " + strconv.Itoa(d.Day) + " " + d.MonthName()
+	if first {
+		return "Today, " + text
+	}
+	return text
 }
 
 func short(s string) string { return strings.ToValidUTF8(s[:min(len(s), 20)], "") }

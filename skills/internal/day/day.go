@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
 )
 
 // Parse reads "tomorrow", "friday", "in 3 days" or "2026-05-03", with or without a time
@@ -16,12 +18,10 @@ func Parse(s string, now time.Time) (t time.Time, timed bool, err error) {
 	bad := errors.New("cannot read the day " + strconv.Quote(cut(s)) +
 		": write it like 2026-05-03, 2026-05-03 15:00, tomorrow or friday")
 	text := strings.ToLower(strings.TrimSpace(s))
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00"} {
-		if t, err := time.Parse(layout, strings.ToUpper(text)); err == nil {
+	if len(text) > 10 && text[4] == '-' && text[10] == 't' {
+		if t, ok := zoned(text[:10], text[11:]); ok {
 			return t.In(now.Location()), true, nil
 		}
-	}
-	if len(text) > 10 && text[4] == '-' && text[10] == 't' {
 		text = text[:10] + " " + text[11:]
 	}
 	words := strings.Fields(strings.ReplaceAll(text, ",", " "))
@@ -33,11 +33,11 @@ func Parse(s string, now time.Time) (t time.Time, timed bool, err error) {
 	if rest == "" {
 		return d, false, nil
 	}
-	hour, minute, ok := clock(rest)
+	at, ok := timeOfDay(rest)
 	if !ok {
 		return t, false, bad
 	}
-	return time.Date(d.Year(), d.Month(), d.Day(), hour, minute, 0, 0, d.Location()), true, nil
+	return time.Date(d.Year(), d.Month(), d.Day(), at.hour, at.minute, 0, 0, d.Location()), true, nil
 }
 
 // date reads the day that words begin with, and says how many of them it took.
@@ -73,8 +73,11 @@ func date(words []string, now time.Time) (t time.Time, n int) {
 				return d, n + 1
 			}
 		}
-		t, err := time.ParseInLocation("2006-01-02", w, now.Location())
-		return t, took(n+1, err)
+		d, ok := clock.ParseDate(w)
+		if !ok {
+			return t, 0
+		}
+		return time.Date(d.Year, time.Month(d.Month), d.Day, 0, 0, 0, 0, now.Location()), n + 1
 	}
 }
 
@@ -85,20 +88,71 @@ func took(n int, err error) int {
 	return n
 }
 
-// clock reads "15:00", "15:00:00", "3pm" and "noon".
-func clock(s string) (hour, minute int, ok bool) {
+// zoned reads the rest of an RFC 3339 time behind its date: "15:00:00z", "15:00+02:00".
+func zoned(date, rest string) (t time.Time, ok bool) {
+	d, isDate := clock.ParseDate(date)
+	i := strings.IndexAny(rest, "z+-")
+	if i < 0 || !isDate {
+		return t, false
+	}
+	at, ok := iso(rest[:i])
+	east, isOffset := hms{}, rest[i:] == "z"
+	if len(rest)-i == len("+02:00") {
+		east, isOffset = iso(rest[i+1:])
+	}
+	if rest[i] == '-' {
+		east.hour, east.minute = -east.hour, -east.minute
+	}
+	t = time.Date(d.Year, time.Month(d.Month), d.Day, at.hour-east.hour, at.minute-east.minute, at.second, 0, time.UTC)
+	return t, ok && isOffset
+}
+
+// hms is a time of the day.
+type hms struct{ hour, minute, second int }
+
+// timeOfDay reads "15:00", "15:00:00", "3pm", "3:30pm" and "noon".
+func timeOfDay(s string) (t hms, ok bool) {
 	switch s {
 	case "noon":
-		return 12, 0, true
+		return hms{hour: 12}, true
 	case "midnight":
-		return 0, 0, true
+		return t, true
 	}
-	for _, layout := range []string{"15:04", "15:04:05", "3PM", "3:04PM"} {
-		if t, err := time.Parse(layout, strings.ToUpper(s)); err == nil {
-			return t.Hour(), t.Minute(), true
+	half := s[max(0, len(s)-2):]
+	if half != "am" && half != "pm" {
+		return iso(s)
+	}
+	s = s[:len(s)-2]
+	if !strings.Contains(s, ":") {
+		s += ":00"
+	}
+	if t, ok = iso(s); t.hour > 12 || strings.Count(s, ":") > 1 {
+		return t, false
+	}
+	t.hour %= 12
+	if half == "pm" {
+		t.hour += 12
+	}
+	return t, ok
+}
+
+// iso reads "15:00" and "15:00:00". Parts of a second are passed over.
+func iso(s string) (t hms, ok bool) {
+	parts := strings.Split(s, ":")
+	if len(parts) == 3 {
+		parts[2], _, _ = strings.Cut(parts[2], ".")
+	}
+	if len(parts) < 2 || len(parts) > 3 {
+		return t, false
+	}
+	for i, to := range []*int{&t.hour, &t.minute, &t.second}[:len(parts)] {
+		n, err := strconv.ParseUint(parts[i], 10, 8)
+		if err != nil || n > 59 || len(parts[i]) > 2 || i > 0 && len(parts[i]) < 2 {
+			return t, false
 		}
+		*to = int(n)
 	}
-	return 0, 0, false
+	return t, t.hour < 24
 }
 
 func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), 60)], "") }

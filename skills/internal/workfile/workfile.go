@@ -1,19 +1,18 @@
 // Package workfile keeps files of a skill in the agent's workspace: whole files, read
 // within a bound, replaced in one step. Its errors name no path.
 //
-// It stands on package syscall, because package os adds 0.46 MB to a module and this
-// 0.05. It must never be told a name by others that its caller has not checked.
+// It must never be told a name by others that its caller has not checked.
 package workfile
 
 import (
 	"errors"
-	"io/fs"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
+	"github.com/nanoclaw/nanoclaw/skills/internal/clock"
+	"github.com/nanoclaw/nanoclaw/skills/internal/disk"
 )
 
 // Path is where name, below the workspace, is.
@@ -31,36 +30,39 @@ func Read(name string, limit int) ([]byte, error) {
 
 // Head returns the first limit bytes of the file called name, nil when there is none.
 func Head(name string, limit int) ([]byte, error) {
-	fd, err := syscall.Open(Path(name), syscall.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	b, err := disk.Read(Path(name), 0, limit)
+	if err == syscall.ENOENT {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, Plain(name, err)
 	}
-	defer syscall.Close(fd)
-	b := make([]byte, 0, min(limit, 64<<10))
-	for len(b) < limit {
-		if len(b) == cap(b) {
-			b = append(make([]byte, 0, min(limit, 2*cap(b))), b...)
-		}
-		n, err := syscall.Read(fd, b[len(b):min(limit, cap(b))])
-		if err != nil {
-			return nil, Plain(name, err)
-		}
-		if n <= 0 {
-			break
-		}
-		b = b[:len(b)+n]
-	}
 	return b, nil
+}
+
+// List returns the names of the regular files in dir, in order; none when there is no dir.
+func List(dir string) ([]string, error) {
+	entries, err := disk.ReadDir(Path(dir))
+	if err == syscall.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, Plain(dir, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Kind == disk.File {
+			names = append(names, e.Name)
+		}
+	}
+	return names, nil
 }
 
 // Write puts a file in place in one step, so that a turn cut short leaves no half file.
 func Write(name string, b []byte) error {
 	temp := Path(name) + ".new"
 	mkdir(name)
-	err := put(temp, syscall.O_TRUNC, b)
+	err := disk.Write(temp, syscall.O_TRUNC, b)
 	if err == nil {
 		err = syscall.Rename(temp, Path(name))
 	}
@@ -78,26 +80,9 @@ func mkdir(name string) {
 	}
 }
 
-// put creates a file that holds b.
-func put(path string, flag int, b []byte) error {
-	fd, err := syscall.Open(path, syscall.O_CREAT|syscall.O_WRONLY|flag, 0o600)
-	if err != nil {
-		return err
-	}
-	defer syscall.Close(fd)
-	for len(b) > 0 {
-		n, err := syscall.Write(fd, b)
-		if err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
-}
-
 const (
-	lockPause = 10 * time.Millisecond
-	lockWait  = 2 * time.Second // a change takes milliseconds: a lock held for longer was left by a call cut short
+	lockPause = 10               // milliseconds
+	lockWait  = 2000 / lockPause // a change takes milliseconds: a lock held for longer was left by a call cut short
 )
 
 // Update changes the file called name: change gets what is in it and returns what shall
@@ -106,18 +91,19 @@ const (
 func Update(turn, name string, limit int, change func(old []byte) ([]byte, error)) error {
 	lock := Path(name) + ".lock"
 	mkdir(name)
-	for start := time.Now(); ; time.Sleep(lockPause) {
-		err := put(lock, syscall.O_EXCL, []byte(turn))
+	for pauses := 0; ; pauses++ {
+		err := disk.Write(lock, syscall.O_EXCL, []byte(turn))
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, fs.ErrExist) {
+		if err != syscall.EEXIST {
 			return Plain(name, err)
 		}
 		owner, err := Head(name+".lock", 200)
-		if err == nil && len(owner) > 0 && string(owner) != turn || time.Since(start) > lockWait {
+		if err == nil && len(owner) > 0 && string(owner) != turn || pauses > lockWait {
 			_ = syscall.Unlink(lock)
 		}
+		clock.Sleep(lockPause)
 	}
 	defer syscall.Unlink(lock)
 	old, err := Read(name, limit)

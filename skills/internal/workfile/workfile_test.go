@@ -39,7 +39,7 @@ func TestUpdatesAtOnce(t *testing.T) {
 // same one not for ever.
 func TestLocksThatWereLeft(t *testing.T) {
 	sdktest.New(t)
-	for owner, most := range map[string]time.Duration{"t0": time.Second, "": 2 * lockWait} {
+	for owner, most := range map[string]time.Duration{"t0": time.Second, "": 2 * lockWait * lockPause * time.Millisecond} {
 		if err := os.WriteFile(Path("f.lock"), []byte(owner), 0o600); err != nil {
 			t.Fatal(err)
 		}
