@@ -46,13 +46,7 @@ func init() {
 func main() {}
 
 // now is the present in the owner's zone.
-func now(c sdk.Context) time.Time {
-	in := zone.Named(c.Timezone)
-	if in == nil {
-		in = time.UTC
-	}
-	return time.Now().In(in)
-}
+func now(c sdk.Context) time.Time { return zone.Now(c.Timezone) }
 
 // window is the search for n days from a day on.
 func window(from time.Time, n int, match func(*event) bool) *search {

@@ -57,13 +57,7 @@ func init() {
 func main() {}
 
 // today is the user's day.
-func today(c sdk.Context) time.Time {
-	in := zone.Named(c.Timezone)
-	if in == nil {
-		in = time.UTC
-	}
-	return time.Now().In(in)
-}
+func today(c sdk.Context) time.Time { return zone.Now(c.Timezone) }
 
 // change runs f on the file's tasks and returns the sentence it makes.
 func change(c sdk.Context, f func(*document) (string, error)) (said string, err error) {

@@ -58,6 +58,15 @@ func Of(place string) (*time.Location, error) {
 		" is known; try a larger city in the same zone, or an IANA name such as Europe/Berlin")
 }
 
+// Now is the present in the zone called name, the owner's in most cases; UTC when it is not known.
+func Now(name string) time.Time {
+	in := Named(name)
+	if in == nil {
+		in = time.UTC
+	}
+	return time.Now().In(in)
+}
+
 // Named looks a name up: as a place, as a zone, as the last part of a zone.
 func Named(name string) *time.Location {
 	name = fold(name)
