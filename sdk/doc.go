@@ -45,8 +45,10 @@
 //
 // # Size
 //
-// A loaded skill costs the runner about four times the size of its module, and
-// there is a runner for every agent. An empty Go module is 1.8 MB, with this package
-// 2.4 MB. Importing fmt adds 0.5 MB to that, encoding/json 1 MB:
-// prefer strconv and strings, and [Marshal] and [Unmarshal].
+// A loaded skill costs the runner about four times the size of its module for native code, and
+// six times with the instance that is kept ready; and there is a runner for every agent. An
+// empty Go module is 1.8 MB, with this package 2.4 MB. Importing time adds 0.26 MB to that, fmt
+// 0.44, os 0.49, encoding/json 0.83, even for one call: prefer strconv and strings, [Marshal]
+// and [Unmarshal], and package syscall where a skill is loaded by many agents: the bundled
+// skill files went from 3.2 to 2.7 MB, and its runner from 48 to 44 MB.
 package sdk
