@@ -106,7 +106,7 @@ func (d *Daemon) refresh(ctx context.Context) {
 		d.log.Error("plugins", "dir", d.config().SkillsDir, "error", err)
 		d.tell("plugins cannot be read: " + err.Error())
 	}
-	if before != nil && !reflect.DeepEqual(before, d.skills.List()) {
+	if !reflect.DeepEqual(before, d.skills.List()) {
 		d.agents.DropSpares()
 	}
 	d.once.Do(func() { close(d.ready) })
