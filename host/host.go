@@ -7,6 +7,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -132,10 +133,12 @@ type Role struct {
 	Brain       SkillName   // skill agent that answers turns
 	Skills      []SkillName // brain not included
 	Delegates   []RoleName
-	PublicWeb   bool         // GET and HEAD of public addresses, no credentials
-	HTTP        []HTTPGrant  //
-	Mounts      []Mount      //
-	LLM         LLMGrant     //
+	PublicWeb   bool          // GET and HEAD of public addresses, no credentials
+	AskWeb      bool          // each of them only when the owner says so
+	AskWait     time.Duration // for the owner\'s answer, which is no after that
+	HTTP        []HTTPGrant   //
+	Mounts      []Mount       //
+	Budget      map[Budget]int64
 	Model       string       // name of a [models.NAME] entry; "" = [model]
 	LocalOnly   bool         // only loopback providers
 	Withhold    []Capability // of fs, kv, llm, tool: not given although listed (skill call grants exactly what is asked)
@@ -155,6 +158,7 @@ type HTTPGrant struct {
 	Paths   []string          // prefixes that end on a segment; empty = any
 	Headers map[string]string // header -> secret name, set by the broker
 	Private bool              // private and loopback addresses too; metadata addresses never
+	Ask     bool              // each request only when the owner says so
 }
 
 // Mount is a host directory a role sees at /mnt/Name.
@@ -164,9 +168,59 @@ type Mount struct {
 	Write bool
 }
 
-// LLMGrant bounds model use. Zero = no bound.
-type LLMGrant struct {
-	DailyTokens int64
+// Budget is something of which a role has so much a day or minute. Not set or zero = no bound.
+type Budget string
+
+// Budgets. Days and minutes are UTC's.
+const (
+	BudgetTokens   Budget = "tokens"   // a day, in and out of models
+	BudgetRequests Budget = "requests" // a minute, to models and by http, each redirect included
+	BudgetBytesOut Budget = "bytes"    // a day, sent by http: method, URL, headers and body
+	BudgetMessages Budget = "messages" // a day, replies included
+)
+
+// Budgets in the order they are shown.
+var Budgets = []Budget{BudgetTokens, BudgetRequests, BudgetBytesOut, BudgetMessages}
+
+// ApprovalState says where a question to the owner stands.
+type ApprovalState string
+
+// States of an approval. Allowed is good for one act, after which it is used.
+const (
+	ApprovalPending ApprovalState = "pending"
+	ApprovalAllowed ApprovalState = "allowed"
+	ApprovalDenied  ApprovalState = "denied"
+	ApprovalExpired ApprovalState = "expired"
+	ApprovalUsed    ApprovalState = "used"
+)
+
+// Approval is one question to the owner: may this one request be made?
+type Approval struct {
+	N          int64         `json:"n"` // what the owner calls it by
+	Agent      AgentID       `json:"agent"`
+	Turn       TurnID        `json:"turn"`
+	Role       RoleName      `json:"role"`
+	Skill      SkillName     `json:"skill"`
+	Capability Capability    `json:"capability"`
+	Rule       string        `json:"rule"`  // what /always would allow: exact, no pattern
+	Print      string        `json:"print"` // hash of everything that would be sent
+	What       string        `json:"what"`  // for the owner to read
+	State      ApprovalState `json:"state"`
+	Author     string        `json:"author,omitempty"` // who answered
+	Created    time.Time     `json:"created"`
+	Expires    time.Time     `json:"expires"` // a denial from then on
+}
+
+// GrantRow is an answer that the owner gave for all times. It lifts the question of a grant that
+// nanoclaw.toml has; by itself it grants nothing.
+type GrantRow struct {
+	N          int64      `json:"n"`
+	Role       RoleName   `json:"role"`
+	Skill      SkillName  `json:"skill"`
+	Capability Capability `json:"capability"`
+	Rule       string     `json:"rule"`
+	Author     string     `json:"author"`
+	Created    time.Time  `json:"created"`
 }
 
 // Capability is a thing a skill may need.
@@ -253,6 +307,9 @@ type Scope struct {
 	Skills map[SkillName]*Skill // brain included
 	Brain  SkillName            //
 	Emit   func(Event)          // never nil; must not block
+	// Pause stops the turn's clock and gives its place to others while its owner is asked; resume
+	// takes both back. One at a time. nil where nobody can be asked.
+	Pause func() (resume func(context.Context) error)
 }
 
 // SecretSource says where a secret's value comes from. Exactly one field is set.
@@ -283,7 +340,7 @@ type Decision struct {
 	Digest     Digest     `json:"digest,omitempty"`
 	Capability Capability `json:"capability"`
 	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
-	Verdict    string     `json:"verdict"` // "allow", "deny", or "outcome" after an act
+	Verdict    string     `json:"verdict"` // "allow", "deny", "ask", "answer" of the owner, or "outcome" after an act
 	Reason     string     `json:"reason"`  // matched grant, or why not
 	Bytes      int64      `json:"bytes,omitempty"`
 }

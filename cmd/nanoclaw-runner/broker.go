@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strconv"
+	"sync"
 
 	"github.com/hashicorp/yamux"
 
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
+	"github.com/nanoclaw/nanoclaw/sdk/wire/pause"
 )
 
 // broker is the host's side of capability calls, over streams of the same wire.
@@ -33,7 +37,10 @@ func newBroker(session *yamux.Session) *broker {
 // call is a wasm.Broker.
 func (b *broker) call(ctx context.Context, skill, path, capability string, body []byte) (wire.Status, []byte, error) {
 	url := "http://host" + wire.PathCap + capability
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	waits := &waiting{ctx: ctx}
+	defer waits.end()
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: waits.begin})
+	req, err := http.NewRequestWithContext(traced, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -54,4 +61,29 @@ func (b *broker) call(ctx context.Context, skill, path, capability string, body 
 		return 0, nil, fmt.Errorf("the host answered %d without a status", resp.StatusCode)
 	}
 	return wire.Status(status), answer, nil
+}
+
+// waiting stops the clocks of a call while the host waits for its owner, which wire.CodeWaiting says.
+type waiting struct {
+	ctx     context.Context
+	mu      sync.Mutex
+	release func()
+	over    bool
+}
+
+func (w *waiting) begin(code int, _ textproto.MIMEHeader) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if code == wire.CodeWaiting && w.release == nil && !w.over {
+		w.release = pause.Hold(w.ctx)
+	}
+	return nil
+}
+
+func (w *waiting) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over = true; w.release != nil {
+		w.release()
+	}
 }

@@ -109,7 +109,7 @@ func (a *app) rootCmd() *cobra.Command {
 		"(default: engine.runtime in the file)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
-		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.skillCmd(), a.setupCmd(),
+		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.skillCmd(), a.setupCmd(),
 		a.doctorCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
 	)
 	return root

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/daemon"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
@@ -51,6 +52,7 @@ type shownRole struct {
 	Settings map[host.SkillName]wire.Settings `json:"settings,omitempty"`
 	Runtime  string                           `json:"runtime"`
 	Limits   shownLimits                      `json:"limits"`
+	Budgets  []daemon.Used                    `json:"budgets"`
 }
 
 type shownLimits struct {
@@ -60,14 +62,13 @@ type shownLimits struct {
 	TurnTimeout    string  `json:"turn_timeout"`
 	Workspace      int64   `json:"workspace"` // bytes
 	WorkspaceFiles int64   `json:"workspace_files"`
-	DailyTokens    int64   `json:"daily_tokens,omitempty"`
 }
 
 func (a *app) roleShowCmd() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "show NAME", Short: "Show one role: what it is and what it can reach", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.loadConfig()
 			if err != nil {
 				return err
@@ -77,6 +78,9 @@ func (a *app) roleShowCmd() *cobra.Command {
 				return err
 			}
 			s := showRole(cfg, reach)
+			if s.Budgets, err = daemon.Usage(cmd.Context(), cfg, cfg.Roles[reach.Role]); err != nil {
+				return err
+			}
 			if asJSON {
 				return a.printJSON(s)
 			}
@@ -84,6 +88,9 @@ func (a *app) roleShowCmd() *cobra.Command {
 			fmt.Fprintf(a.stdout, "  %-11s %d MiB memory, %g CPUs, %d processes, %s a turn, %d files\n", "limits",
 				s.Limits.Memory>>20, s.Limits.CPUs, s.Limits.PIDs, s.Limits.TurnTimeout, s.Limits.WorkspaceFiles)
 			fmt.Fprintf(a.stdout, "  %-11s %s; a container serves one turn\n", "runtime", s.Runtime)
+			for _, u := range s.Budgets {
+				fmt.Fprintf(a.stdout, "  %-11s %s\n", "budget", u)
+			}
 			for _, skill := range slices.Sorted(maps.Keys(s.Settings)) {
 				for _, name := range slices.Sorted(maps.Keys(s.Settings[skill])) {
 					fmt.Fprintf(a.stdout, "  %-11s %s: %s = %q\n", "setting", skill, name, s.Settings[skill][name])
@@ -111,6 +118,6 @@ func limitsOf(r *host.Role) shownLimits {
 	l := r.Limits
 	return shownLimits{
 		Memory: l.Memory, CPUs: l.CPUs, PIDs: l.PIDs, TurnTimeout: l.TurnTimeout.String(),
-		Workspace: l.Workspace.Bytes, WorkspaceFiles: l.Workspace.Files, DailyTokens: r.LLM.DailyTokens,
+		Workspace: l.Workspace.Bytes, WorkspaceFiles: l.Workspace.Files,
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
+	"github.com/nanoclaw/nanoclaw/sdk/wire/pause"
 )
 
 const (
@@ -143,14 +144,26 @@ func turnTimeout(j Job) time.Duration {
 func (m *Manager) run(
 	ctx context.Context, j Job, p *plan, timeout time.Duration, f func(context.Context, *box) error,
 ) error {
-	release, err := m.acquire(ctx, j.Delegate)
+	pool := m.roots
+	if j.Delegate {
+		pool = m.delegates
+	}
+	pl, err := m.enter(ctx, pool)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer m.leave(pl)
 	late := fmt.Errorf("%w: the turn took longer than %v", host.ErrTimeout, timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout+grace, late)
+	ctx, cancel := pause.WithTimeout(ctx, timeout+grace, late)
 	defer cancel()
+	j.Scope.Pause = func() func(context.Context) error {
+		run := pause.Hold(ctx)
+		pl.give()
+		return func(ctx context.Context) error {
+			defer run()
+			return pl.take(ctx)
+		}
+	}
 	defer context.AfterFunc(m.ctx, cancel)()
 	b, err := m.take(ctx, j, p)
 	if err != nil {
@@ -195,36 +208,6 @@ func stopped(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: the caller's deadline passed", host.ErrTimeout)
 	}
 	return fmt.Errorf("%w before the turn was over", host.ErrStopped)
-}
-
-// acquire takes a place in one of the two pools.
-func (m *Manager) acquire(ctx context.Context, delegate bool) (release func(), err error) {
-	pool := m.roots
-	if delegate {
-		pool = m.delegates
-	}
-	select {
-	case pool <- struct{}{}:
-	case <-ctx.Done():
-		return nil, stopped(ctx, ctx.Err())
-	case <-m.ctx.Done():
-		return nil, context.Cause(m.ctx)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.ctx.Err() != nil {
-		<-pool
-		return nil, context.Cause(m.ctx)
-	}
-	m.running++
-	m.wg.Add(1)
-	return func() {
-		m.mu.Lock()
-		m.running--
-		m.mu.Unlock()
-		<-pool
-		m.wg.Done()
-	}, nil
 }
 
 // close ends a container. That it cannot be removed is nobody's turn's fault.

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -47,21 +48,16 @@ type KV interface {
 	KVList(ctx context.Context, agent host.AgentID, skill host.SkillName, prefix string, limit int) ([]string, error)
 }
 
-// Usage counts the tokens of a role per day; host/store does.
-type Usage interface {
-	AddTokens(ctx context.Context, role host.RoleName, n int64) error
-	TokensToday(ctx context.Context, role host.RoleName) (int64, error)
-}
-
-// Config is what a Broker works with. Audit, Models, KV, Usage, Secrets and Log are required.
+// Config is what a Broker works with. Audit, Models, KV, Budgets, Secrets and Log are required.
 type Config struct {
 	Audit   Auditor
 	Models  func(role *host.Role, name string) (Model, error) // name "" = the role's default
 	KV      KV
-	Usage   Usage
+	Budgets Budgets
 	Secrets func(name string) (secret.Key, error)
 	Log     hclog.Logger
 	Notice  func(s host.Scope, what string)         // tells the owner of a refusal; may be nil
+	Owner   *Approvals                              // who is asked; nil = nobody: what must be asked is denied
 	Proxy   func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
 	RootCAs *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.
@@ -108,6 +104,14 @@ type call struct {
 	need    host.Need     // what the skill's manifest asks for
 	row     host.Decision // what its next row says
 	allowed bool          // the act may have happened
+	turn    *turn
+	w       http.ResponseWriter // until the runner knows that it waits
+}
+
+// turn is what the calls of one turn share.
+type turn struct {
+	asking chan struct{} // held by the call that asks the owner
+	http   atomic.Int64  // requests made
 }
 
 // act is a capability: it checks raw, calls Broker.allow before it acts, and answers.
@@ -116,6 +120,7 @@ type act func(ctx context.Context, c *call, raw []byte) (any, error)
 // Handler serves wire.PathCap for the agent at the other end of one connection.
 func (b *Broker) Handler(s host.Scope) http.Handler {
 	mux, slots := http.NewServeMux(), make(chan struct{}, maxCalls)
+	shared := &turn{asking: make(chan struct{}, 1)}
 	for name, a := range map[host.Capability]act{
 		host.CapHTTP: b.http, host.CapLLM: b.llm, host.CapKV: b.kv,
 		host.CapMessage: later, host.CapTask: later, host.CapAgent: later,
@@ -125,7 +130,7 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 			case slots <- struct{}{}:
 				defer func() { <-slots }()
 				row := host.Decision{Agent: s.Agent.ID, Role: s.Role.Name, Turn: s.Turn, Capability: name, Target: "-"}
-				b.serve(w, r, &call{scope: s, row: row}, a)
+				b.serve(w, r, &call{scope: s, row: row, turn: shared, w: w}, a)
 			case <-r.Context().Done():
 			}
 		})

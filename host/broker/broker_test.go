@@ -196,7 +196,7 @@ func TestLLM(t *testing.T) {
 			if want := map[bool]string{true: "||hel|lo", false: "|"}[brain == "probe"]; got != want {
 				t.Errorf("brain %q: events %q, want %q", brain, got, want)
 			}
-			if n, err := l.store.TokensToday(t.Context(), "web"); n != 42 || err != nil {
+			if n, err := l.store.Spent(t.Context(), "web", host.BudgetTokens); n != 42 || err != nil {
 				t.Errorf("%d tokens counted, %v", n, err)
 			}
 			if rows := l.rows(); len(rows) != 2 || rows[0].Target != "default" || rows[1].Reason != "30 tokens in, 12 out" {
@@ -205,11 +205,25 @@ func TestLLM(t *testing.T) {
 		}
 	})
 	t.Run("budget", func(t *testing.T) {
-		l := newLLM(t, stream)
-		l.scope.Role.LLM.DailyTokens = 84 // two answers
-		l.call(host.CapLLM, req).want(wire.StatusOK, "")
-		l.call(host.CapLLM, req).want(wire.StatusOK, "")
+		var room []int
+		l := newLLM(t, func(r wire.LLMRequest, _ func(string)) (*wire.LLMResponse, error) {
+			room = append(room, r.MaxTokens)
+			return answer, nil
+		})
+		l.scope.Role.Budget = map[host.Budget]int64{host.BudgetTokens: 400}
+		for range 10 {
+			if l.call(host.CapLLM, req).status != wire.StatusOK {
+				break
+			}
+		}
 		l.call(host.CapLLM, req).want(wire.StatusRateLimited, "used up")
+		if n, _ := l.store.Spent(t.Context(), "web", host.BudgetTokens); n != int64(42*len(room)) || n > 400 {
+			t.Errorf("%d tokens counted after %d answers", n, len(room))
+		}
+		if len(room) < 2 || room[0]-room[1] != 42 { // what is left is all that an answer may take
+			t.Errorf("room for answers %v", room)
+		}
+		l.notices = l.notices[:1]
 		if len(l.notices) != 1 || !strings.Contains(l.notices[0], "daily_tokens") {
 			t.Errorf("notices %q", l.notices)
 		}
@@ -236,7 +250,7 @@ func TestLLM(t *testing.T) {
 			if strings.Contains(string(r.body), "sk-") {
 				t.Errorf("the guest is told %s", r.body)
 			}
-			if n, _ := l.store.TokensToday(t.Context(), "web"); n != 42 {
+			if n, _ := l.store.Spent(t.Context(), "web", host.BudgetTokens); n != 42 {
 				t.Errorf("%v: %d tokens counted", err, n)
 			}
 		}
@@ -249,8 +263,8 @@ func TestLLM(t *testing.T) {
 		l.call(host.CapLLM, req).want(wire.StatusInternal, "the model")
 		l = newLLM(t, stream)
 		l.store.Close()
-		l.scope.Role.LLM.DailyTokens = 1
-		l.call(host.CapLLM, req).want(wire.StatusInternal, "tokens")
+		l.scope.Role.Budget = map[host.Budget]int64{host.BudgetTokens: 1}
+		l.call(host.CapLLM, req).want(wire.StatusInternal, "the count of")
 	})
 }
 
@@ -305,7 +319,7 @@ func TestCallsAtOnce(t *testing.T) {
 	release := make(chan struct{})
 	var mu sync.Mutex
 	now, most := 0, 0
-	l.cfg.Usage = noUsage{}
+	l.cfg.Budgets = noBudgets{}
 	l.cfg.Models = func(*host.Role, string) (broker.Model, error) {
 		return modelFunc(func(wire.LLMRequest, func(string)) (*wire.LLMResponse, error) {
 			mu.Lock()
@@ -347,7 +361,9 @@ func TestCallsAtOnce(t *testing.T) {
 	}
 }
 
-type noUsage struct{}
+type noBudgets struct{}
 
-func (noUsage) AddTokens(context.Context, host.RoleName, int64) error           { return nil }
-func (noUsage) TokensToday(context.Context, host.RoleName) (n int64, err error) { return 0, nil }
+func (noBudgets) Spend(context.Context, host.RoleName, host.Budget, int64, int64) error { return nil }
+func (noBudgets) Spent(context.Context, host.RoleName, host.Budget) (n int64, err error) {
+	return 0, nil
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
+	"github.com/nanoclaw/nanoclaw/sdk/wire/pause"
 )
 
 // Bounds of one call, all its redirects together.
@@ -37,7 +38,7 @@ type hop struct {
 
 // http sends a request and follows its redirects, checking each hop like the first.
 func (b *Broker) http(ctx context.Context, c *call, raw []byte) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	ctx, cancel := pause.WithTimeout(ctx, httpTimeout, host.ErrTimeout)
 	defer cancel()
 	h, err := newHop(raw)
 	if err != nil {
@@ -113,6 +114,22 @@ func (b *Broker) send(ctx context.Context, c *call, h *hop) (*http.Response, err
 	req.URL = h.to.url // as it was matched
 	req.Header = h.header.Clone()
 	egress := len(h.method) + len(h.to.url.String()) + len(h.body) + headerBytes(h.header)
+	if c.turn.http.Add(1) > maxTurnHTTP {
+		return nil, &refusal{status: wire.StatusRateLimited, message: "the turn has made too many requests"}
+	}
+	if err := b.spend(ctx, c.scope.Role, host.BudgetRequests, 1); err != nil {
+		return nil, err
+	}
+	if err := b.spend(ctx, c.scope.Role, host.BudgetBytesOut, int64(egress)); err != nil {
+		return nil, err
+	}
+	if g.Ask {
+		how, err := b.ask(ctx, c, h.question())
+		if err != nil {
+			return nil, err
+		}
+		reason += ", " + how
+	}
 	if err := b.inject(req, g, h); err != nil {
 		return nil, err
 	}
@@ -130,7 +147,7 @@ func (b *Broker) send(ctx context.Context, c *call, h *hop) (*http.Response, err
 func (c *call) grant(h *hop) (*host.HTTPGrant, string, error) {
 	role, t, best := c.scope.Role, h.to, 0
 	declared := t.hostIn(c.need.Hosts)
-	web := &host.HTTPGrant{Hosts: []string{t.host}} // https, port 443, GET and HEAD
+	web := &host.HTTPGrant{Hosts: []string{t.host}, Ask: role.AskWeb} // https, port 443, GET and HEAD
 	if len(c.need.Methods) > 0 && !slices.Contains(c.need.Methods, h.method) {
 		return nil, "", deny("%s: the skill's manifest does not ask for this method", t.host)
 	}
@@ -256,7 +273,7 @@ func netError(ctx context.Context, name string, err error) error {
 	case errors.As(err, &no):
 		return no
 	case ctx.Err() != nil:
-		return failed(name, ctx.Err())
+		return failed(name, context.Cause(ctx))
 	case errors.As(err, &dns):
 		why = "its name cannot be resolved"
 	case errors.As(err, &cert):

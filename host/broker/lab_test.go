@@ -110,7 +110,7 @@ func newLab(t *testing.T) *lab {
 		},
 		Log:    hclog.New(&hclog.LoggerOptions{Output: l.logs, Level: hclog.Trace}),
 		Notice: func(_ host.Scope, s string) { l.notices = append(l.notices, s) },
-		Lookup: l.lookup,
+		Lookup: l.lookup, Budgets: noBudgets{},
 	}
 	return l
 }
@@ -123,7 +123,7 @@ func (l *lab) stored() *lab {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { st.Close() })
-	l.store, l.cfg.KV, l.cfg.Usage = st, st, st
+	l.store, l.cfg.KV, l.cfg.Budgets = st, st, st
 	return l
 }
 
@@ -192,6 +192,7 @@ func (l *lab) need(n host.Need) *lab {
 
 type reply struct {
 	t      *testing.T
+	waits  int // interim answers
 	code   int
 	status wire.Status
 	body   []byte
@@ -225,13 +226,13 @@ func (l *lab) callContext(ctx context.Context, skill, place string, capability h
 
 func (l *lab) do(r *http.Request) reply {
 	l.t.Helper()
-	w := httptest.NewRecorder()
+	w := &recorder{ResponseRecorder: httptest.NewRecorder()}
 	broker.New(l.cfg).Handler(l.scope).ServeHTTP(w, r)
 	status, err := strconv.Atoi(w.Header().Get(wire.HeaderStatus))
 	if err != nil && w.Code == http.StatusOK {
 		l.t.Fatalf("no status header: %v", w.Header())
 	}
-	return reply{t: l.t, code: w.Code, status: wire.Status(status), body: w.Body.Bytes()}
+	return reply{t: l.t, waits: w.waits, code: w.Code, status: wire.Status(status), body: w.Body.Bytes()}
 }
 
 func (l *lab) get(url string) reply {
@@ -294,6 +295,20 @@ var authority = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	pool.AddCert(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 })
+
+// recorder knows interim answers, which httptest's does not.
+type recorder struct {
+	*httptest.ResponseRecorder
+	waits int
+}
+
+func (r *recorder) WriteHeader(code int) {
+	if code == wire.CodeWaiting {
+		r.waits++
+		return
+	}
+	r.ResponseRecorder.WriteHeader(code)
+}
 
 // safeBuffer is a log that several goroutines write.
 type safeBuffer struct {

@@ -11,9 +11,6 @@ import (
 
 // llm asks a model of the role. The text streams to the channel only when the role's brain
 // asks: what other skills ask the model is not the reply.
-//
-// The day's budget is checked before and counted after, so calls that run at once can pass
-// it by their own answers.
 func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	var req wire.LLMRequest
 	if err := decode(raw, &req); err != nil {
@@ -28,9 +25,15 @@ func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	if name == "" {
 		name = "default"
 	}
-	if err := b.budget(ctx, role); err != nil {
+	if err := b.spend(ctx, role, host.BudgetRequests, 1); err != nil {
 		return nil, err
 	}
+	settle, err := b.reserve(ctx, role, &req, len(raw))
+	if err != nil {
+		return nil, err
+	}
+	used := int64(0)
+	defer func() { settle(used) }()
 	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name), int64(len(raw))); err != nil {
 		return nil, err
 	}
@@ -50,29 +53,9 @@ func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	}
 	in, out := resp.Usage.InputTokens, resp.Usage.OutputTokens
 	c.row.Reason = fmt.Sprintf("%d tokens in, %d out", in, out)
-	if e := b.cfg.Usage.AddTokens(context.WithoutCancel(ctx), role.Name, in+out); e != nil {
-		return nil, failed("the count of tokens", e)
-	}
+	used = in + out
 	if err != nil {
 		return nil, failed("the model", err)
 	}
 	return resp, nil
-}
-
-func (b *Broker) budget(ctx context.Context, role *host.Role) error {
-	limit := role.LLM.DailyTokens
-	if limit <= 0 {
-		return nil
-	}
-	used, err := b.cfg.Usage.TokensToday(ctx, role.Name)
-	if err != nil {
-		return failed("the count of tokens", err)
-	}
-	if used < limit {
-		return nil
-	}
-	return &refusal{
-		status: wire.StatusRateLimited, message: "the role's tokens for today are used up",
-		grant: fmt.Sprintf("raise daily_tokens of llm in [roles.%s]", role.Name),
-	}
 }

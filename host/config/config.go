@@ -87,6 +87,9 @@ func (n Network) ProxyFunc() func(*http.Request) (*url.URL, error) {
 	return func(*http.Request) (*url.URL, error) { return u, err }
 }
 
+// defaultAskWait is how long the owner's answer is waited for.
+const defaultAskWait = time.Hour
+
 // DefaultLimits are those of a role when neither it nor [engine] says anything.
 func DefaultLimits() host.Limits {
 	return host.Limits{

@@ -162,12 +162,14 @@ prompt = "p"
 agent = "websearch"
 skills = ["fetch", "search"]
 delegates = ["quiet"]
-public_web = true
-http = [ { hosts = ["api.search.brave.com", "*.example.com", "[2001:db8::1]"], port = 8443, methods = ["GET", "POST"], paths = ["/res/v1/"], headers = { "x-token" = { secret = "brave" } }, private = true } ]
+public_web = "ask"
+http = [ { hosts = ["api.search.brave.com", "*.example.com", "[2001:db8::1]"], port = 8443, methods = ["GET", "POST"], paths = ["/res/v1/"], headers = { "x-token" = { secret = "brave" } }, private = true, ask = true } ]
 mounts = [ { path = "~/books", mode = "rw" }, { path = "~/books", name = "again" } ]
 model.name = "small"
 model.local_only = true
 llm = { daily_tokens = 5 }
+budget = { requests_per_minute = 6, daily_bytes_out = "7KiB", daily_messages = 8 }
+ask_wait = "2m"
 sensitive = true
 accept_risk = " because "
 runtime = "runsc"
@@ -194,13 +196,13 @@ agent = "one"
 	limits.Memory, limits.TurnTimeout, limits.Workspace.Bytes = 1<<30, 90*time.Second, 1<<20
 	want := &host.Role{
 		Name: "web", Description: "looks", Prompt: "p", Brain: "websearch", Skills: []host.SkillName{"fetch", "search"},
-		Delegates: []host.RoleName{"quiet"}, PublicWeb: true,
+		Delegates: []host.RoleName{"quiet"}, PublicWeb: true, AskWeb: true, AskWait: 2 * time.Minute,
 		HTTP: []host.HTTPGrant{{
 			Scheme: "https", Hosts: []string{"api.search.brave.com", "*.example.com", "[2001:db8::1]"}, Port: 8443,
-			Methods: []string{"GET", "POST"}, Paths: []string{"/res/v1/"}, Headers: map[string]string{"X-Token": "brave"}, Private: true,
+			Methods: []string{"GET", "POST"}, Paths: []string{"/res/v1/"}, Headers: map[string]string{"X-Token": "brave"}, Private: true, Ask: true,
 		}},
 		Mounts: []host.Mount{{Name: "books", Path: books, Write: true}, {Name: "again", Path: books}},
-		LLM:    host.LLMGrant{DailyTokens: 5}, Model: "small", LocalOnly: true, Sensitive: true, AcceptRisk: "because",
+		Budget: map[host.Budget]int64{"tokens": 5, "requests": 6, "bytes": 7 << 10, "messages": 8}, Model: "small", LocalOnly: true, Sensitive: true, AcceptRisk: "because",
 		Runtime: "runsc", Limits: limits,
 	}
 	if got := c.Roles["web"]; !reflect.DeepEqual(got, want) {

@@ -81,11 +81,13 @@ type roleTable struct {
 	Skills      []string                 `toml:"skills"`
 	Settings    map[string]wire.Settings `toml:"settings"`
 	Delegates   []string                 `toml:"delegates"`
-	PublicWeb   bool                     `toml:"public_web"`
+	PublicWeb   publicWeb                `toml:"public_web"`
 	HTTP        []httpTable              `toml:"http"`
 	Mounts      []mountTable             `toml:"mounts"`
 	Model       roleModel                `toml:"model"`
 	LLM         llmTable                 `toml:"llm"`
+	Budget      budgetTable              `toml:"budget"`
+	AskWait     *duration                `toml:"ask_wait"`
 	Sensitive   bool                     `toml:"sensitive"`
 	AcceptRisk  string                   `toml:"accept_risk"`
 	Runtime     string                   `toml:"runtime"`
@@ -100,6 +102,7 @@ type httpTable struct {
 	Paths   []string          `toml:"paths"`
 	Headers map[string]header `toml:"headers"`
 	Private bool              `toml:"private"`
+	Ask     bool              `toml:"ask"`
 }
 
 type mountTable struct {
@@ -110,6 +113,24 @@ type mountTable struct {
 
 type llmTable struct {
 	DailyTokens *int64 `toml:"daily_tokens"`
+}
+
+type budgetTable struct {
+	RequestsPerMinute *int64 `toml:"requests_per_minute"`
+	DailyBytesOut     *size  `toml:"daily_bytes_out"`
+	DailyMessages     *int64 `toml:"daily_messages"`
+}
+
+// publicWeb is true, false or "ask".
+type publicWeb struct{ on, ask bool }
+
+func (p *publicWeb) short(v any) error {
+	p.ask = v == "ask"
+	on, ok := v.(bool)
+	if p.on = on || p.ask; !ok && !p.ask {
+		return errors.New(`must be true, false or "ask"`)
+	}
+	return nil
 }
 
 type routeTable struct {

@@ -129,7 +129,11 @@ func (c *Config) own(r *host.Role) *Reach {
 		Files: []string{fmt.Sprintf("its own workspace, at most %d MiB", r.Limits.Workspace.Bytes>>20)},
 	}
 	if r.PublicWeb {
-		out.Network = append(out.Network, "GET and HEAD of any public address, without credentials")
+		web := "GET and HEAD of any public address, without credentials"
+		if r.AskWeb {
+			web += ", asking you each time"
+		}
+		out.Network = append(out.Network, web)
 		out.Untrusted = append(out.Untrusted, Cause{r.Name, "public_web"})
 		out.Outward = append(out.Outward, Cause{r.Name, "public_web"})
 	}
@@ -187,6 +191,9 @@ func grant(g host.HTTPGrant) string {
 	}
 	if g.Private {
 		s += ", private addresses too"
+	}
+	if g.Ask {
+		s += ", asking you each time"
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -41,7 +42,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 	at := "roles." + name
 	r := &host.Role{
 		Name: host.RoleName(name), Description: t.Description, Prompt: b.prompt(at, t), Brain: "assistant",
-		PublicWeb: t.PublicWeb, Sensitive: t.Sensitive, AcceptRisk: strings.TrimSpace(t.AcceptRisk), Runtime: t.Runtime,
+		PublicWeb: t.PublicWeb.on, AskWeb: t.PublicWeb.ask, AskWait: defaultAskWait, Sensitive: t.Sensitive, AcceptRisk: strings.TrimSpace(t.AcceptRisk), Runtime: t.Runtime,
 		Model: t.Model.Name, LocalOnly: t.Model.LocalOnly, Limits: b.limits(at, t.limitKeys, c.Engine.Limits),
 	}
 	if t.Agent != "" {
@@ -64,15 +65,39 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 	}
 	r.Mounts = b.mounts(c, at, t.Mounts)
 	b.roleModel(c, at, r)
-	if n := t.LLM.DailyTokens; n != nil {
-		if r.LLM.DailyTokens = *n; *n <= 0 {
-			b.fail(at+".llm.daily_tokens", "must be more than 0; leave it out for no bound")
+	b.budget(at, r, t)
+	if d := t.AskWait; d != nil {
+		if r.AskWait = time.Duration(*d); r.AskWait < 10*time.Second || r.AskWait > 24*time.Hour {
+			b.fail(at+".ask_wait", "must be from 10s to 24h")
 		}
 	}
 	if r.Runtime == None || r.Runtime != "" && !runtimeName.MatchString(r.Runtime) {
 		b.fail(at+".runtime", `must be the name of an OCI runtime such as "runsc"; "none" is for [engine] alone`)
 	}
 	return r
+}
+
+func (b *builder) budget(at string, r *host.Role, t roleTable) {
+	r.Budget = map[host.Budget]int64{
+		host.BudgetRequests: 60, host.BudgetBytesOut: 16 << 20, host.BudgetMessages: 1000,
+	}
+	for _, said := range []struct {
+		key string
+		of  host.Budget
+		n   *int64
+	}{
+		{"llm.daily_tokens", host.BudgetTokens, t.LLM.DailyTokens},
+		{"budget.requests_per_minute", host.BudgetRequests, t.Budget.RequestsPerMinute},
+		{"budget.daily_bytes_out", host.BudgetBytesOut, (*int64)(t.Budget.DailyBytesOut)},
+		{"budget.daily_messages", host.BudgetMessages, t.Budget.DailyMessages},
+	} {
+		if said.n == nil {
+			continue
+		}
+		if r.Budget[said.of] = *said.n; *said.n <= 0 {
+			b.fail(at+"."+said.key, "must be more than 0")
+		}
+	}
 }
 
 func (b *builder) skill(at, name string) {
@@ -135,7 +160,7 @@ func cycles(names []string, next func(string) []string) (out [][]string) {
 
 func (b *builder) http(c *Config, at string, t httpTable) host.HTTPGrant {
 	g := host.HTTPGrant{
-		Scheme: "https", Hosts: t.Hosts, Methods: t.Methods, Paths: t.Paths, Private: t.Private,
+		Scheme: "https", Hosts: t.Hosts, Methods: t.Methods, Paths: t.Paths, Private: t.Private, Ask: t.Ask,
 		Headers: make(map[string]string),
 	}
 	if t.Scheme != "" {

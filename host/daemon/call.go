@@ -163,7 +163,7 @@ func (s *Calls) manager(ctx context.Context, c Call, tmp string) (*agent.Manager
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	b := newBroker(s.cfg, broker.Config{
-		Audit: rows, KV: st, Usage: st, Log: s.log.Named("broker"),
+		Audit: rows, KV: st, Budgets: st, Log: s.log.Named("broker"),
 		Notice: func(_ host.Scope, what string) { c.Notice(what) },
 	}, c.Broker)
 	m := agent.New(agent.Config{

@@ -52,6 +52,7 @@ type Daemon struct {
 	agents  *agent.Manager
 	console *console.Console
 	router  *router.Router
+	owner   *broker.Approvals
 	admin   *http.Server
 
 	poke      chan struct{} // look at plugins and configuration now
@@ -77,7 +78,7 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 // use puts cfg in force for what begins from now on.
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, broker.Config{
-		Audit: d.audit, KV: d.store, Usage: d.store, Notice: d.refused, Log: d.log.Named("broker"),
+		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Log: d.log.Named("broker"),
 	}, nil)})
 	d.router.SetRoutes(routes(cfg))
 }
@@ -168,8 +169,9 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Help: d.help, Grace: grace, Log: d.log.Named("router"),
+		Turn: d.turn, Commands: d.commands(), Grace: grace, Log: d.log.Named("router"),
 	})
+	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
 	d.use(cfg)
 	l, err := listen(cfg.StateDir)
 	if err != nil {
@@ -232,9 +234,6 @@ const maxNotices = 3
 
 // refused tells the owner, and nobody else, what a skill was refused and how to grant it.
 func (d *Daemon) refused(s host.Scope, what string) {
-	if s.Agent.Channel != console.Name {
-		return // it stays in the log: others may read along in that chat
-	}
 	d.mu.Lock()
 	d.notices[s.Turn]++
 	n := d.notices[s.Turn]
@@ -242,10 +241,7 @@ func (d *Daemon) refused(s host.Scope, what string) {
 	if n > maxNotices {
 		return
 	}
-	err := d.router.Notify(context.Background(), host.Outgoing{
-		Channel: s.Agent.Channel, Chat: s.Agent.Chat, Text: what, Kind: host.OutNotice,
-	})
-	if err != nil {
+	if err := d.tellOwner(context.Background(), s.Agent, what); err != nil {
 		d.log.Warn("notice", "error", err)
 	}
 }

@@ -27,6 +27,11 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	if role == nil {
 		return "", fmt.Errorf("%w: role %s is no longer in %s", host.ErrNotFound, a.Role, cfg.Path)
 	}
+	if t.Attempts == 1 {
+		if err := d.store.Spend(ctx, role.Name, host.BudgetMessages, 1, role.Budget[host.BudgetMessages]); err != nil {
+			return "", fmt.Errorf("%w: role %s has sent its messages for today; the day ends at 00:00 UTC", err, role.Name)
+		}
+	}
 	if err := d.waitForPlugins(ctx, role, emit); err != nil {
 		return "", err
 	}
@@ -149,7 +154,8 @@ func system(cfg *config.Config, role *host.Role) string {
 // help answers /help.
 func (d *Daemon) help(name host.RoleName) string {
 	var b strings.Builder
-	b.WriteString("/help shows this, /stop ends the answer that is being worked on.\n")
+	b.WriteString("/help shows this, /stop ends the answer that is being worked on, /usage what your roles used.\n" +
+		"/allow, /always and /deny with a number answer what an agent asks you.\n")
 	role := d.config().Roles[name]
 	select {
 	case <-d.ready:

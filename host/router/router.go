@@ -22,13 +22,18 @@ const MaxText = 128 << 10
 // TurnFunc runs one turn: messages in, reply text out. It returns within ctx.
 type TurnFunc func(ctx context.Context, a host.Agent, t store.Turn, emit func(host.Event)) (string, error)
 
+// Command answers m, which the owner said in the chat of a.
+type Command func(ctx context.Context, a host.Agent, m host.Message, args []string) string
+
 // Config is what a router needs.
 type Config struct {
 	Store    *store.Store
 	Channels []channel.Channel
 	Turn     TurnFunc
-	Help     func(role host.RoleName) string // answer to /help
-	Grace    time.Duration                   // how long Stop lets running turns finish
+	// Commands are what the owner says to the host itself, past every queue: by name ("/help"), what
+	// answers. args are the words after the name.
+	Commands map[string]Command
+	Grace    time.Duration // how long Stop lets running turns finish
 	Log      hclog.Logger
 }
 
@@ -175,13 +180,12 @@ func checkMessage(m host.Message) error {
 
 // command handles what the owner may say to the host itself, before any queue.
 func (r *Router) command(ctx context.Context, t host.Route, a host.Agent, m host.Message) (bool, error) {
-	var answer func() string
-	switch strings.ToLower(withoutTrigger(t.Trigger, m.Text)) {
-	case "/help":
-		answer = func() string { return r.cfg.Help(a.Role) }
-	case "/stop":
-		answer = func() string { return r.stop(a.ID) }
-	default:
+	words := strings.Fields(withoutTrigger(t.Trigger, m.Text))
+	if len(words) == 0 {
+		return false, nil
+	}
+	answer := r.cfg.Commands[strings.ToLower(words[0])]
+	if answer == nil {
 		return false, nil
 	}
 	fresh, err := r.cfg.Store.AddMessage(ctx, m, "", false)
@@ -189,7 +193,8 @@ func (r *Router) command(ctx context.Context, t host.Route, a host.Agent, m host
 		return true, err
 	}
 	return true, r.Notify(ctx, host.Outgoing{
-		Channel: a.Channel, Account: a.Account, Chat: a.Chat, ReplyTo: m.ExternalID, Text: answer(), Kind: host.OutNotice,
+		Channel: a.Channel, Account: a.Account, Chat: a.Chat, ReplyTo: m.ExternalID, Kind: host.OutNotice,
+		Text: answer(ctx, a, m, words[1:]),
 	})
 }
 

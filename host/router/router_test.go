@@ -81,9 +81,15 @@ func start(t *testing.T, path string, turn TurnFunc) fixture {
 		t.Fatal(err)
 	}
 	ch := newMemory()
-	r := New(Config{
+	var r *Router
+	r = New(Config{
 		Store: st, Channels: []channel.Channel{ch}, Turn: turn, Log: hclog.NewNullLogger(),
-		Help: func(r host.RoleName) string { return "help for " + string(r) },
+		Commands: map[string]Command{
+			"/help": func(_ context.Context, a host.Agent, _ host.Message, args []string) string {
+				return fmt.Sprintf("help for %s %q", a.Role, args)
+			},
+			"/stop": func(_ context.Context, a host.Agent, _ host.Message, _ []string) string { return r.StopTurn(a.ID) },
+		},
 	})
 	r.SetRoutes([]host.Route{
 		{Channel: "memory", Chat: "*", Role: "main"},
@@ -186,8 +192,8 @@ func TestStopEndsTheTurnBeforeItsQueue(t *testing.T) {
 	if !slices.Equal(texts, []string{"Stopped.", "Stopping."}) {
 		t.Fatalf("got %v", texts)
 	}
-	f.deliver(t, say("a", "3", "/help"))
-	if o := f.ch.next(t); o.Text != "help for main" {
+	f.deliver(t, say("a", "3", "/HELP  me"))
+	if o := f.ch.next(t); o.Text != `help for main ["me"]` {
 		t.Fatalf("got %+v", o)
 	}
 }

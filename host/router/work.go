@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -107,7 +108,11 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 		how, reason, o.Kind, o.Text = store.Failed, err.Error(), host.OutError, sentence(err)
 		r.cfg.Log.Warn("turn failed", "agent", a.ID, "turn", t.ID, "error", err)
 	}
-	if err := r.cfg.Store.Finish(context.WithoutCancel(ctx), t.ID, how, reason, []host.Outgoing{o}); err != nil {
+	out := []host.Outgoing{o}
+	if errors.Is(err, host.ErrLimit) && !slices.ContainsFunc(t.Messages, func(m host.Message) bool { return m.Owner }) {
+		out = nil // a role over its budget answers nobody else: two machines would talk for ever
+	}
+	if err := r.cfg.Store.Finish(context.WithoutCancel(ctx), t.ID, how, reason, out); err != nil {
 		return err
 	}
 	r.flush()
@@ -136,8 +141,8 @@ func sentence(err error) string {
 	}
 }
 
-// stop ends the agent's running turn.
-func (r *Router) stop(id host.AgentID) string {
+// StopTurn ends the agent's running turn, and says what it found.
+func (r *Router) StopTurn(id host.AgentID) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.workers[id]

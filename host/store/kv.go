@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/nanoclaw/nanoclaw/host"
 )
@@ -42,23 +41,3 @@ func (s *Store) KVList(
 		`SELECT key FROM kv WHERE agent = ?1 AND skill = ?2 AND substr(key, 1, length(?3)) = ?3
 		 ORDER BY key LIMIT ?4`, agent, skill, prefix, limit)
 }
-
-// AddTokens counts n tokens against today's budget of role. Days are UTC.
-func (s *Store) AddTokens(ctx context.Context, role host.RoleName, n int64) error {
-	_, err := s.db.ExecContext(ctx,
-		`INSERT INTO usage (role, day, tokens) VALUES (?,?,?)
-		 ON CONFLICT (role, day) DO UPDATE SET tokens = tokens + excluded.tokens`, role, s.day(), n)
-	if err != nil {
-		return fmt.Errorf("store: usage: %w", err)
-	}
-	return nil
-}
-
-// TokensToday returns what role used today.
-func (s *Store) TokensToday(ctx context.Context, role host.RoleName) (n int64, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT coalesce(sum(tokens), 0) FROM usage WHERE role = ? AND day = ?`,
-		role, s.day()).Scan(&n)
-	return n, err
-}
-
-func (s *Store) day() string { return s.now().UTC().Format("2006-01-02") }

@@ -15,8 +15,9 @@ import (
 
 // Store is one open database. Safe for concurrent use.
 type Store struct {
-	db  *sql.DB
-	now func() time.Time
+	db       *sql.DB
+	counters *sql.DB // the same file, see Spend
+	now      func() time.Time
 }
 
 // schema is a list of forward migrations; PRAGMA user_version counts those applied.
@@ -51,6 +52,22 @@ CREATE TABLE kv (
 CREATE TABLE usage (
 	role TEXT NOT NULL, day TEXT NOT NULL, tokens INTEGER NOT NULL,
 	PRIMARY KEY (role, day)) WITHOUT ROWID;
+`, `
+CREATE TABLE spent (
+	role TEXT NOT NULL, budget TEXT NOT NULL, period TEXT NOT NULL, n INTEGER NOT NULL,
+	PRIMARY KEY (role, budget)) WITHOUT ROWID;
+INSERT INTO spent SELECT role, 'tokens', max(day), tokens FROM usage GROUP BY role;
+DROP TABLE usage;
+CREATE TABLE approvals (
+	n INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL, turn TEXT NOT NULL, role TEXT NOT NULL,
+	skill TEXT NOT NULL, capability TEXT NOT NULL, rule TEXT NOT NULL, print TEXT NOT NULL, what TEXT NOT NULL,
+	state TEXT NOT NULL CHECK (state IN ('pending','allowed','denied','expired','used')),
+	author TEXT NOT NULL DEFAULT '', created INTEGER NOT NULL, expires INTEGER NOT NULL);
+CREATE INDEX approvals_by_turn ON approvals(turn);
+CREATE TABLE grants (
+	n INTEGER PRIMARY KEY AUTOINCREMENT, role TEXT NOT NULL, skill TEXT NOT NULL, capability TEXT NOT NULL,
+	rule TEXT NOT NULL, author TEXT NOT NULL, created INTEGER NOT NULL,
+	UNIQUE (role, skill, capability, rule));
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
@@ -61,22 +78,22 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	f.Close()
 	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
-		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		"&_pragma=foreign_keys(1)&_pragma=synchronous"
+	s := &Store{now: time.Now}
+	for mode, db := range map[string]**sql.DB{"(FULL)": &s.db, "(NORMAL)": &s.counters} {
+		if *db, err = sql.Open("sqlite", dsn+mode); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+		(*db).SetMaxOpenConns(1)
 	}
-	db.SetMaxOpenConns(1)
-	s := &Store{db: db, now: time.Now}
 	if err := s.migrate(ctx); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("store: open %s: %w", path, err)
+		return nil, fmt.Errorf("store: open %s: %w", path, errors.Join(err, s.Close()))
 	}
 	return s, nil
 }
 
 // Close closes the database.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.counters.Close(), s.db.Close()) }
 
 func (s *Store) migrate(ctx context.Context) error {
 	var have int

@@ -241,24 +241,6 @@ func TestKeysAreSeparate(t *testing.T) {
 	}
 }
 
-func TestTokensAreCountedByDay(t *testing.T) {
-	s := fresh(t)
-	now := time.Date(2026, 11, 23, 23, 0, 0, 0, time.UTC)
-	s.now = func() time.Time { return now }
-	for range 2 {
-		if err := s.AddTokens(t.Context(), "main", 5); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n, err := s.TokensToday(t.Context(), "main"); err != nil || n != 10 {
-		t.Fatalf("today %d, %v; want 10", n, err)
-	}
-	now = now.Add(2 * time.Hour)
-	if n, _ := s.TokensToday(t.Context(), "main"); n != 0 {
-		t.Fatalf("the next day begins at %d", n)
-	}
-}
-
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nanoclaw.db")
 	s := open(t, path)

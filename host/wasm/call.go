@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
+	"github.com/nanoclaw/nanoclaw/sdk/wire/pause"
 )
 
 const (
@@ -70,7 +71,7 @@ func (e *Engine) tool(ctx context.Context, c wire.ToolCall, at callSpec) wire.To
 	if asked := time.Duration(c.TimeoutMS) * time.Millisecond; asked > 0 {
 		limit = min(limit, asked)
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := pause.WithTimeout(ctx, limit, errTimeout)
 	defer cancel()
 	run := func() wire.ToolOutcome { return e.run(ctx, ref, c.Arguments, at) }
 	if at.path == "" { // asked by the host; a turn has its own bound

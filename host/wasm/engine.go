@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
+	"github.com/nanoclaw/nanoclaw/sdk/wire/pause"
 )
 
 const (
@@ -247,7 +248,7 @@ func (e *Engine) Turn(ctx context.Context, in wire.Turn, emit func(wire.Event)) 
 	if limit <= 0 {
 		limit = defaultTurn
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := pause.WithTimeout(ctx, limit, errTimeout)
 	defer cancel()
 	e.mu.Lock()
 	brain := e.skills[e.set.Brain]

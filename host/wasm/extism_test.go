@@ -267,7 +267,7 @@ func FuzzExtismKernel(f *testing.F) {
 	f.Add([]byte("\x00\x10\x01\x10\x02\x10\x03\x10"))
 	f.Fuzz(func(t *testing.T, program []byte) {
 		a := &allocator{max: 4 << 20}
-		in := &instance{ctx: context.Background(), deadline: time.Now().Add(time.Minute), lines: maxLines + 1}
+		in := &instance{ctx: context.Background(), lines: maxLines + 1}
 		in.kernel = newKernel(a.limited(2 << 20))
 		defer func() {
 			in.kernel.memory.Free()

@@ -19,6 +19,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental/sysfs"
 
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
+	"github.com/nanoclaw/nanoclaw/sdk/wire/pause"
 )
 
 const (
@@ -37,15 +38,14 @@ var (
 // instance is one instance of a skill. It is made, serves one call and is closed, all
 // in one goroutine at a time.
 type instance struct {
-	skill    *skill
-	mod      api.Module
-	entry    api.Function // nanoclaw_call, or _start of a WASI command
-	command  bool
-	running  bool // false while it is made ready
-	call     callSpec
-	ctx      context.Context // of the preparation or the call
-	deadline time.Time
-	ticks    int64
+	skill   *skill
+	mod     api.Module
+	entry   api.Function // nanoclaw_call, or _start of a WASI command
+	command bool
+	running bool // false while it is made ready
+	call    callSpec
+	ctx     context.Context // of the preparation or the call
+	ticks   int64
 
 	input, result []byte
 	stdin         bytes.Reader // a command's
@@ -69,14 +69,13 @@ func instanceOf(ctx context.Context) *instance { return ctx.Value(instanceKey{})
 
 func (in *instance) enter(ctx context.Context) context.Context {
 	in.ctx = ctx
-	in.deadline, _ = ctx.Deadline()
 	return context.WithValue(ctx, instanceKey{}, in)
 }
 
 // check stops the guest when its time is up. The clock is asked as well as the context,
 // whose timer may come late while guests keep every processor busy.
 func (in *instance) check() {
-	if in.ctx.Err() != nil || time.Now().After(in.deadline) {
+	if pause.Late(in.ctx) {
 		panic(errTimeout)
 	}
 }
@@ -202,7 +201,7 @@ func (l *loaded) newInstance(ctx context.Context) (in *instance, err error) {
 			in = nil
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	ctx, cancel := pause.WithTimeout(ctx, prepareTime, errTimeout)
 	defer cancel()
 	ctx = experimental.WithMemoryAllocator(in.enter(ctx), l.memory)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().

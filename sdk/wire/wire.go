@@ -40,6 +40,10 @@ const (
 	HeaderStatus = "Nanoclaw-Status" // response: decimal Status
 )
 
+// CodeWaiting is the interim HTTP answer to a capability call that waits for the owner: until
+// the answer proper no clock runs for it, nor for what waits with it.
+const CodeWaiting = 102
+
 // Size limits in bytes. Everything is refused beyond them before it is decoded.
 const (
 	MaxCapRequest  = 4 << 20   // one capability call, guest to host
