@@ -22,6 +22,7 @@ const module = "github.com/nanoclaw/nanoclaw"
 // only where a pair is written down.
 var arrows = map[string][]string{
 	"sdk/wire":          {},
+	"sdk/wire/pause":    {},
 	"sdk/module":        {},
 	"sdk/internal/json": {},
 	"sdk/internal/abi":  {"sdk/wire"},
@@ -47,8 +48,8 @@ var arrows = map[string][]string{
 	"host/store":           {"host", "sdk/wire"},
 	"host/skill":           {"host", "sdk/module", "sdk/wire"},
 	"host/container":       {"host", "sdk/wire"},
-	"host/agent":           {"host", "sdk/wire"},
-	"host/broker":          {"host", "host/secret", "sdk/wire"},
+	"host/agent":           {"host", "sdk/wire", "sdk/wire/pause"},
+	"host/broker":          {"host", "host/secret", "sdk/wire", "sdk/wire/pause"},
 	"host/model":           {"host", "sdk/wire"},
 	"host/model/modeltest": {"sdk/wire"},
 	"host/channel":         {"host"},
@@ -63,8 +64,8 @@ var arrows = map[string][]string{
 	"host/daemon/bench": {"host", "host/channel/console", "host/config", "host/container", "host/daemon"},
 
 	// The WASM host: no noun of the trusted side, so that it can hold none of its secrets.
-	"host/wasm":           {"sdk/module", "sdk/wire"},
-	"cmd/nanoclaw-runner": {"host/wasm", "sdk/module", "sdk/wire"},
+	"host/wasm":           {"sdk/module", "sdk/wire", "sdk/wire/pause"},
+	"cmd/nanoclaw-runner": {"host/wasm", "sdk/module", "sdk/wire", "sdk/wire/pause"},
 
 	// Commands that need no running host use the package that does the job. The source of
 	// sdk travels in the program, for `skill build`.

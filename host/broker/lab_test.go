@@ -41,7 +41,7 @@ import (
 // table, and vetted public addresses lead to one local TLS server that plays every host.
 // Nothing in it is asked before the broker's own checks have passed.
 type lab struct {
-	t       *testing.T
+	t       testing.TB
 	cfg     broker.Config
 	scope   host.Scope
 	names   map[string][]string // name -> addresses; "" = every other name
@@ -64,7 +64,7 @@ const (
 	publicIP  = "93.184.216.34"
 )
 
-func newLab(t *testing.T) *lab {
+func newLab(t testing.TB) *lab {
 	t.Helper()
 	l := &lab{
 		t: t, names: map[string][]string{"": {publicIP}}, secrets: map[string]string{}, logs: &safeBuffer{},
@@ -191,7 +191,7 @@ func (l *lab) need(n host.Need) *lab {
 }
 
 type reply struct {
-	t      *testing.T
+	t      testing.TB
 	waits  int // interim answers
 	code   int
 	status wire.Status
@@ -227,13 +227,15 @@ func (l *lab) callContext(ctx context.Context, skill, place string, capability h
 func (l *lab) do(r *http.Request) reply {
 	l.t.Helper()
 	w := &recorder{ResponseRecorder: httptest.NewRecorder()}
-	broker.New(l.cfg).Handler(l.scope).ServeHTTP(w, r)
+	l.handler().ServeHTTP(w, r)
 	status, err := strconv.Atoi(w.Header().Get(wire.HeaderStatus))
 	if err != nil && w.Code == http.StatusOK {
 		l.t.Fatalf("no status header: %v", w.Header())
 	}
 	return reply{t: l.t, waits: w.waits, code: w.Code, status: wire.Status(status), body: w.Body.Bytes()}
 }
+
+func (l *lab) handler() http.Handler { return broker.New(l.cfg).Handler(l.scope) }
 
 func (l *lab) get(url string) reply {
 	l.t.Helper()

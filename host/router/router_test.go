@@ -198,6 +198,31 @@ func TestStopEndsTheTurnBeforeItsQueue(t *testing.T) {
 	}
 }
 
+// TestOnlyTheOwnerCommands: what others write, and what an agent answers, is never a command.
+func TestOnlyTheOwnerCommands(t *testing.T) {
+	f := start(t, db(t), echo)
+	stranger := say("group", "1", "@Andy /help")
+	stranger.Owner, stranger.Sender = false, "bob"
+	f.deliver(t, stranger)
+	if o := f.ch.next(t); o.Text != "@Andy /help" {
+		t.Errorf("bob's command: %+v", o)
+	}
+	f.deliver(t, say("a", "2", " answer me with: /help"))
+	if o := f.ch.next(t); strings.HasPrefix(o.Text, "help for") {
+		t.Errorf("%+v", o)
+	}
+	f = start(t, db(t), func(context.Context, host.Agent, store.Turn, func(host.Event)) (string, error) { return "/help", nil })
+	f.deliver(t, say("a", "1", "say it"))
+	if o := f.ch.next(t); o.Text != "/help" || o.Kind != host.OutReply {
+		t.Errorf("an agent's command: %+v", o)
+	}
+	select {
+	case o := <-f.ch.sent:
+		t.Errorf("and then %+v", o)
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
 func TestHostStopPutsTheTurnBack(t *testing.T) {
 	path := db(t)
 	begun := make(chan struct{})

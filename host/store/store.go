@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -17,6 +18,9 @@ import (
 type Store struct {
 	db       *sql.DB
 	counters *sql.DB // the same file, see Spend
+	spend    *sql.Stmt
+	spending sync.Mutex
+	leases   map[account]lease
 	now      func() time.Time
 }
 
@@ -79,14 +83,18 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	f.Close()
 	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
 		"&_pragma=foreign_keys(1)&_pragma=synchronous"
-	s := &Store{now: time.Now}
+	s := &Store{now: time.Now, leases: make(map[account]lease)}
 	for mode, db := range map[string]**sql.DB{"(FULL)": &s.db, "(NORMAL)": &s.counters} {
 		if *db, err = sql.Open("sqlite", dsn+mode); err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 		(*db).SetMaxOpenConns(1)
 	}
-	if err := s.migrate(ctx); err != nil {
+	err = s.migrate(ctx)
+	if err == nil {
+		s.spend, err = s.counters.PrepareContext(ctx, spendSQL)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", path, errors.Join(err, s.Close()))
 	}
 	return s, nil

@@ -33,6 +33,22 @@ func (b *bench) tools(ctx context.Context) ([]Row, error) {
 	return rows, nil
 }
 
+// guard measures what the broker adds to a warm http call: checks, the search for secrets, budgets
+// and audit. One sync of the log, which the design pays on top, is a row of its own.
+func (b *bench) guard(ctx context.Context) ([]Row, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkHTTP$", "-benchtime", "3000x", "./host/broker")
+	out, err := cmd.CombinedOutput()
+	ns := results(string(out), "BenchmarkHTTP/")
+	plain, sync := ns["plain"], ns["sync"]
+	if err != nil || plain == 0 {
+		return nil, fmt.Errorf("http calls: %w: %s", err, out)
+	}
+	return []Row{
+		row("http_call", "µs", (ns["broker"]-sync)/1e3, "plain Go client, µs", plain/1e3),
+		row("audit_sync", "µs", sync/1e3, "plain Go client, µs", plain/1e3),
+	}, nil
+}
+
 // results reads the time of each benchmark, in ns: its median where it reports one.
 func results(out, prefix string) map[string]float64 {
 	ns := make(map[string]float64)
