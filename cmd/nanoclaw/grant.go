@@ -61,7 +61,8 @@ func (a *app) grantListCmd() *cobra.Command {
 
 func (a *app) grantRmCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm N", Short: "Take a row of /always back: you are asked again, from the next request on", Args: cobra.ExactArgs(1),
+		Use: "rm N", Short: "Take a row of /always back: you are asked again, from the next request on",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil {

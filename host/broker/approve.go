@@ -182,7 +182,8 @@ func (p *Approvals) Answer(ctx context.Context, n int64, verb, author string) (s
 		Target: a.Rule, Verdict: "answer", Reason: fmt.Sprintf("%s %d by %s", verb, n, author),
 	})
 	p.wake(n)
-	return map[string]string{"allow": "Allowed once: ", "always": "Always allowed: ", "deny": "Denied: "}[verb] + a.What + ".", err
+	said := map[string]string{"allow": "Allowed once", "always": "Always allowed", "deny": "Denied"}[verb]
+	return fmt.Sprintf("%s: %s.", said, a.What), err
 }
 
 // reasonOf quotes the skill's own reason: a stranger's words, so bounded and plain.

@@ -364,6 +364,7 @@ func TestCallsAtOnce(t *testing.T) {
 type noBudgets struct{}
 
 func (noBudgets) Spend(context.Context, host.RoleName, host.Budget, int64, int64) error { return nil }
+
 func (noBudgets) Spent(context.Context, host.RoleName, host.Budget) (n int64, err error) {
 	return 0, nil
 }

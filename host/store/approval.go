@@ -99,7 +99,8 @@ func (s *Store) Granted(
 	ctx context.Context, role host.RoleName, skill host.SkillName, c host.Capability, rule string,
 ) (host.GrantRow, error) {
 	rows, err := query(ctx, s.db, scanGrant,
-		`SELECT `+grantColumns+` FROM grants WHERE role = ? AND skill = ? AND capability = ? AND rule = ?`, role, skill, c, rule)
+		`SELECT `+grantColumns+` FROM grants WHERE role = ? AND skill = ? AND capability = ? AND rule = ?`,
+		role, skill, c, rule)
 	if err != nil || len(rows) == 0 {
 		return host.GrantRow{}, errors.Join(err, host.ErrNotFound)
 	}

@@ -103,9 +103,12 @@ func TestAlwaysIsExact(t *testing.T) {
 		c     host.Capability
 		rule  string
 	}{
-		{"main", a.Skill, a.Capability, a.Rule}, {a.Role, "other", a.Capability, a.Rule},
-		{a.Role, a.Skill, host.CapMessage, a.Rule}, {a.Role, a.Skill, a.Capability, a.Rule + "x"},
-		{a.Role, a.Skill, a.Capability, "%"}, {a.Role, a.Skill, a.Capability, ""},
+		{"main", a.Skill, a.Capability, a.Rule},
+		{a.Role, "other", a.Capability, a.Rule},
+		{a.Role, a.Skill, host.CapMessage, a.Rule},
+		{a.Role, a.Skill, a.Capability, a.Rule + "x"},
+		{a.Role, a.Skill, a.Capability, "%"},
+		{a.Role, a.Skill, a.Capability, ""},
 	} {
 		if _, err := s.Granted(ctx, o.role, o.skill, o.c, o.rule); !errors.Is(err, host.ErrNotFound) {
 			t.Errorf("%+v is granted too: %v", o, err)

@@ -51,7 +51,9 @@ func run(out string, n int) error {
 		return fmt.Errorf("run it from the top of the repository after 'make build': %w", err)
 	}
 	b := &bench{bin: bin, n: n}
-	for _, step := range []func(context.Context) ([]Row, error){b.containers, b.turns, b.tools, b.guard, b.languages, b.stranger} {
+	for _, step := range []func(context.Context) ([]Row, error){
+		b.containers, b.turns, b.tools, b.guard, b.languages, b.stranger,
+	} {
 		rows, e := step(ctx)
 		b.rows = append(b.rows, rows...)
 		err = errors.Join(err, e)

@@ -36,7 +36,8 @@ func (b *bench) tools(ctx context.Context) ([]Row, error) {
 // guard measures what the broker adds to a warm http call: checks, the search for secrets, budgets
 // and audit. One sync of the log, which the design pays on top, is a row of its own.
 func (b *bench) guard(ctx context.Context) ([]Row, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkHTTP$", "-benchtime", "3000x", "./host/broker")
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkHTTP$", "-benchtime", "3000x",
+		"./host/broker")
 	out, err := cmd.CombinedOutput()
 	ns := results(string(out), "BenchmarkHTTP/")
 	plain, sync := ns["plain"], ns["sync"]
