@@ -265,3 +265,22 @@ func TestForeignFileIsRefused(t *testing.T) {
 		t.Fatalf("open: %v, want an error that names the file", err)
 	}
 }
+
+// TestMigrationKeepsTokens: a database of the version before the budgets.
+func TestMigrationKeepsTokens(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nanoclaw.db")
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, err = db.Exec(schema[0] + `; PRAGMA user_version = 1;
+		INSERT INTO usage VALUES ('web', '2020-01-01', 7), ('web', ?, 42)`, time.Now().UTC().Format("2006-01-02"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, path)
+	if n, err := s.Spent(t.Context(), "web", host.BudgetTokens); n != 42 || err != nil {
+		t.Errorf("%d tokens today, %v", n, err)
+	}
+}
