@@ -9,8 +9,10 @@
 //     manifest must give it the capability (host.Grants), both read from the scope;
 //  3. the request, bounded before it is decoded, is checked by its capability
 //     (http.go, llm.go, kv.go);
-//  4. call.allow writes the audit row; without it nothing happens;
-//  5. the act; then the row of its outcome, and the answer.
+//  4. what it may cost is taken from the role's budgets (budget.go);
+//  5. where the grant says so, the owner is asked (approve.go);
+//  6. call.allow writes the audit row; without it nothing happens;
+//  7. the act; then the row of its outcome, and the answer.
 //
 // A refusal tells the guest its kind and one sentence that names a host, a skill or a model
 // and nothing else of the request. What would grant it goes to the log and to Config.Notice,
@@ -34,6 +36,14 @@
 //     address is never reused for a request that may not make one.
 //   - public_web is https on port 443 only: plain http would let whoever is on the path
 //     choose what an agent reads.
+//   - A question to the owner is answered by nothing that a model can call: [Approvals.Answer] is
+//     reached from the owner's own messages alone. An answer is bound to a hash of everything that
+//     would be sent and is good for one act; "always" adds a row for exactly one role, skill, method
+//     and address, which lifts the question of a grant and grants nothing itself.
+//   - While a question waits, wire.CodeWaiting stops the clocks in the runner and host.Scope.Pause
+//     those of the host. The container stays, so nothing of the turn is done twice.
+//   - What a model call may cost is reserved before and settled after, so that calls which run at
+//     once cannot pass a budget together.
 //   - A credential is added for the first origin of a redirect chain only. Once a chain has
 //     left it, no credential is added again, not even the next host's own: the server that
 //     redirects would choose what it is used for.

@@ -274,7 +274,7 @@ func TestMigrationKeepsTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	_, err = db.Exec(schema[0] + `; PRAGMA user_version = 1;
+	_, err = db.Exec(schema[0]+`; PRAGMA user_version = 1;
 		INSERT INTO usage VALUES ('web', '2020-01-01', 7), ('web', ?, 42)`, time.Now().UTC().Format("2006-01-02"))
 	if err != nil {
 		t.Fatal(err)
