@@ -51,6 +51,9 @@ CREATE TABLE kv (
 CREATE TABLE usage (
 	role TEXT NOT NULL, day TEXT NOT NULL, tokens INTEGER NOT NULL,
 	PRIMARY KEY (role, day)) WITHOUT ROWID;
+`, `
+CREATE TABLE audit_head (
+	one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL);
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.

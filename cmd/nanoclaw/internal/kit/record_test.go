@@ -53,7 +53,7 @@ func newBench(t *testing.T, base string, record bool, grant string) *bench {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	log, err := audit.Open(dir)
+	log, err := audit.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
