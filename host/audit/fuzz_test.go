@@ -53,12 +53,13 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		dir := put(t, map[string][]byte{one: first, two: second})
 		before := verify(t, dir, audit.Head{})
+		crash := before.Bad == nil && (len(first) == 0 || first[len(first)-1] == '\n') // rotation is after a whole row
 		l, err := audit.Open(dir, nil)
 		if err != nil {
 			if !errors.Is(err, host.ErrInvalid) {
 				t.Error(err)
 			}
-			if before.Bad == nil && before.Rows > 0 {
+			if crash && before.Rows > 0 {
 				t.Error("a log that fits was not opened:", err)
 			}
 			return
@@ -70,7 +71,7 @@ func FuzzOpen(f *testing.F) {
 		if !bytes.Equal(after[one], first) || !bytes.HasPrefix(after[two], second) || len(after) != 2 {
 			t.Errorf("rows are gone: %s", filepath.Join(dir, two))
 		}
-		if r := verify(t, dir, audit.Head{}); before.Bad == nil && (r.Bad != nil || r.Rows != before.Rows+1) {
+		if r := verify(t, dir, audit.Head{}); crash && (r.Bad != nil || r.Rows != before.Rows+1) {
 			t.Errorf("%+v, then %+v %v", before, r, r.Bad)
 		}
 	})
