@@ -53,7 +53,7 @@ func (a *app) auditCmd() *cobra.Command {
 	show.Flags().BoolVarP(&j.follow, "follow", "f", false, "go on as rows are written, until Ctrl-C")
 	stats := sub(j.stats, "stats", "Count decisions, and the ten targets denied most", "")
 	for _, name := range []string{"role", "agent", "skill", "capability", "verdict", "turn"} {
-		show.Flags().StringVar(addr(j.words, name), name, "", "only rows of this "+name)
+		j.words[name] = show.Flags().String(name, "", "only rows of this "+name)
 		stats.Flags().AddFlag(show.Flags().Lookup(name))
 	}
 	show.Flags().StringVar(&j.since, "since", "", "only rows since then: 90m, 24h, or 2006-01-02T15:04:05Z")
@@ -66,12 +66,6 @@ the anchor, at most the last second or 64 rows, could be cut off unseen.`)
 Nothing is deleted; the first row of the new log says what happened.`)
 	renew.Flags().BoolVarP(&j.yes, "yes", "y", false, "do not ask")
 	return c
-}
-
-// addr makes an entry of a map that a flag can set.
-func addr(m map[string]*string, name string) *string {
-	m[name] = new(string)
-	return m[name]
 }
 
 func (j *auditJob) run(ctx context.Context, do func(context.Context) error) error {

@@ -161,6 +161,10 @@ func TestChain(t *testing.T) {
 			delete(f, one)
 			f[two] = bytes.Replace(f[two], []byte(`"deny"`), []byte(`"new"`), 1)
 		}, two + " line 1: row 4 was edited"},
+		{"begin anew behind the anchor", func(f map[string][]byte) {
+			clear(f)
+			f[one] = fmt.Appendf(nil, `{"seq":10,"prev":%q,"verdict":"new"}`+"\n", head.Hash)
+		}, one + " line 1: row 10 comes after row 0"},
 		{"unchain the beginning", edit(one, func(l [][]byte) [][]byte {
 			for i := range l {
 				var r audit.Row

@@ -66,24 +66,22 @@ func (l *Log) open(dir string) (err error) {
 func Renew(dir string, anchor Anchor, d host.Decision) (aside string, err error) {
 	seq, hash, err := anchor.Head(context.Background())
 	if err != nil {
-		return "", fmt.Errorf("audit: %w", err)
+		return "", err
 	}
 	d.Verdict = verdictNew
 	line, err := json.Marshal(Row{seq + 1, cmp.Or(hash, genesis), d})
 	if err != nil {
-		return "", fmt.Errorf("audit: %w", err)
+		return "", err
 	}
 	aside = dir + time.Now().UTC().Format("-before-20060102T150405.000")
-	if err = os.Rename(dir, aside); err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = os.MkdirAll(dir, 0o700)
+	if err := os.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
 	}
+	err = errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, FileName), append(line, '\n'), 0o600))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, FileName), append(line, '\n'), 0o600)
+		err = anchor.SetHead(context.Background(), seq+1, sum(line))
 	}
-	if err != nil {
-		return "", fmt.Errorf("audit: %w", err)
-	}
-	return aside, anchor.SetHead(context.Background(), seq+1, sum(line))
+	return aside, err
 }
 
 // use goes on in file n.

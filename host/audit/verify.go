@@ -102,7 +102,8 @@ func (v *verifier) check(row Row, hash string) {
 	if v.Rows == 0 && v.cuts == 0 {
 		want = genesis
 	}
-	renewed := v.Rows == 0 && row.Verdict == verdictNew // what it is chained to is aside
+	// What the row of Renew is chained to is aside. It was anchored with it: else anyone could begin anew.
+	renewed := v.Rows == 0 && row.Verdict == verdictNew && row.Seq <= v.Anchor.Seq
 	unchained := row.Prev == "" && v.Chained == 0
 	fits := row.Prev == want || unchained || renewed
 	switch {
