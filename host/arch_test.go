@@ -67,10 +67,10 @@ var arrows = map[string][]string{
 	"host/wasm":           {"sdk/module", "sdk/wire", "sdk/wire/pause"},
 	"cmd/nanoclaw-runner": {"host/wasm", "sdk/module", "sdk/wire", "sdk/wire/pause"},
 
-	// Commands that need no running host use the package that does the job. The source of
-	// sdk travels in the program, for `skill build`.
+	// Commands that need no running host use the package that does the job; `audit` reads the
+	// log's files. The source of sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"cmd/nanoclaw/internal/kit", "host", "host/channel/console", "host/config", "host/container", "host/daemon",
+		"cmd/nanoclaw/internal/kit", "host", "host/audit", "host/channel/console", "host/config", "host/container", "host/daemon",
 		"host/skill", "sdk/module", "sdk/wire",
 	},
 	// It is above the daemon: test cases are calls in agent containers.

@@ -40,7 +40,7 @@ func rows(t *testing.T, dir string) (out []audit.Row) {
 
 func open(t *testing.T, dir string) *audit.Log {
 	t.Helper()
-	l, err := audit.Open(dir)
+	l, err := audit.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestFailsClosed(t *testing.T) {
 		if err := make(filepath.Join(dir, audit.FileName)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := audit.Open(dir); err == nil {
+		if _, err := audit.Open(dir, nil); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}

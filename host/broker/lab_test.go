@@ -74,7 +74,7 @@ func newLab(t testing.TB) *lab {
 	}
 	dir := t.TempDir()
 	var err error
-	if l.audit, err = audit.Open(dir); err != nil {
+	if l.audit, err = audit.Open(dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.audit.Close() })

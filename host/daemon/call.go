@@ -158,7 +158,7 @@ func (s *Calls) manager(ctx context.Context, c Call, tmp string) (*agent.Manager
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := audit.Open(filepath.Join(s.cfg.StateDir, "audit-calls"))
+	rows, err := audit.Open(AuditDir(s.cfg.StateDir, true), nil)
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}

@@ -119,7 +119,7 @@ func (d *Daemon) openState(ctx context.Context) error {
 		return err
 	}
 	d.onClose(d.store.Close)
-	if d.audit, err = audit.Open(filepath.Join(d.config().StateDir, "audit")); err != nil {
+	if d.audit, err = audit.Open(AuditDir(d.config().StateDir, false), d.store); err != nil {
 		return err
 	}
 	d.onClose(d.audit.Close)
@@ -281,7 +281,8 @@ func Reset(dir string) error {
 func StateEntry(name string) string {
 	about := map[string]string{
 		"nanoclaw.db": "messages, turns, outbox, keys of skills", "audit": "what the broker decided",
-		"workspaces": "files of the agents", "skills": "copies of plugins, by digest",
+		"audit-calls": "the same for skill call",
+		"workspaces":  "files of the agents", "skills": "copies of plugins, by digest",
 		"admitted": "compiled plugins", "chat_history": "lines typed in chat", "install-id": "label of containers",
 	}
 	return about[name]

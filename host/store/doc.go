@@ -3,7 +3,7 @@
 //
 // Read in this order: store.go (open, schema), inbox.go (a message is committed
 // before its channel hears nil), turn.go (messages in, reply out, one transaction),
-// outbox.go (what is sent and what may never be sent again), kv.go.
+// outbox.go (what is sent and what may never be sent again), kv.go, audit.go.
 //
 // It must never decide who may do what, and never hold a secret.
 //

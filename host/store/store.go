@@ -72,6 +72,9 @@ CREATE TABLE grants (
 	n INTEGER PRIMARY KEY AUTOINCREMENT, role TEXT NOT NULL, skill TEXT NOT NULL, capability TEXT NOT NULL,
 	rule TEXT NOT NULL, author TEXT NOT NULL, created INTEGER NOT NULL,
 	UNIQUE (role, skill, capability, rule));
+`, `
+CREATE TABLE audit_head (
+	one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL);
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.

@@ -284,3 +284,35 @@ func TestMigrationKeepsTokens(t *testing.T) {
 		t.Errorf("%d tokens today, %v", n, err)
 	}
 }
+
+// TestHeadOnlyMovesForward: of two writers of one audit log, the later row counts.
+func TestHeadOnlyMovesForward(t *testing.T) {
+	s := fresh(t)
+	want := func(seq int64, hash string) {
+		t.Helper()
+		if n, h, err := s.Head(t.Context()); n != seq || h != hash || err != nil {
+			t.Fatalf("got %d %q %v, want %d %q", n, h, err, seq, hash)
+		}
+	}
+	want(0, "")
+	for _, h := range []struct {
+		seq  int64
+		hash string
+	}{{5, "five"}, {4, "four"}, {5, "other"}} {
+		if err := s.SetHead(t.Context(), h.seq, h.hash); err != nil {
+			t.Fatal(err)
+		}
+		want(5, "five")
+	}
+	if err := s.SetHead(t.Context(), 6, "six"); err != nil {
+		t.Fatal(err)
+	}
+	want(6, "six")
+	s.Close()
+	if _, _, err := s.Head(t.Context()); err == nil {
+		t.Error("a closed database has a head")
+	}
+	if s.SetHead(t.Context(), 7, "seven") == nil {
+		t.Error("a closed database took a head")
+	}
+}

@@ -53,14 +53,14 @@ func newBench(t *testing.T, base string, record bool, grant string) *bench {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	log, err := audit.Open(dir)
+	log, err := audit.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close(); log.Close() })
 	b.rows = filepath.Join(dir, audit.FileName)
 	parts := broker.Config{
-		Audit: log, KV: st, Usage: st, Log: hclog.NewNullLogger(),
+		Audit: log, KV: st, Budgets: st, Log: hclog.NewNullLogger(),
 		Secrets: func(string) (secret.Key, error) { return secret.New("key", "sk-topsecret"), nil },
 		Models: func(_ *host.Role, name string) (broker.Model, error) {
 			switch {
