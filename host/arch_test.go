@@ -70,7 +70,7 @@ var arrows = map[string][]string{
 	// sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
 		"cmd/nanoclaw/internal/kit", "host", "host/channel/console", "host/config", "host/container", "host/daemon",
-		"host/skill", "sdk/module", "sdk/wire",
+		"host/secret", "host/skill", "sdk/module", "sdk/wire",
 	},
 	// It is above the daemon: test cases are calls in agent containers.
 	"cmd/nanoclaw/internal/kit": {

@@ -16,6 +16,10 @@ import (
 // it by their own answers.
 func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	var req wire.LLMRequest
+	raw, hidden, err := b.redactJSON(raw)
+	if err != nil {
+		return nil, err
+	}
 	if err := decode(raw, &req); err != nil {
 		return nil, err
 	}
@@ -31,17 +35,19 @@ func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	if err := b.budget(ctx, role); err != nil {
 		return nil, err
 	}
-	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name), int64(len(raw))); err != nil {
+	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name)+hidden, int64(len(raw))); err != nil {
 		return nil, err
 	}
 	event := host.Event{Turn: c.row.Turn, Stage: host.StageModel}
 	c.scope.Emit(event)
-	resp, err := model.Complete(ctx, req, func(text string) {
+	partial := b.cfg.Leaks().Stream(func(text string) {
 		if c.row.Skill == c.scope.Brain {
 			event.Text = text
 			c.scope.Emit(event)
 		}
 	})
+	resp, err := model.Complete(ctx, req, partial.Write)
+	partial.Close()
 	if resp == nil {
 		if err == nil {
 			err = errors.New("neither an answer nor an error")

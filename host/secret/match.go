@@ -10,8 +10,8 @@ import (
 
 // Bounds of what is looked for, in bytes.
 const (
-	// minValue is the shortest value that is looked for: a shorter one stands in ordinary text,
-	// and `nanoclaw secret list` says that it is not protected. Blanks do not count.
+	// minValue is the shortest value that is looked for: a shorter one stands in ordinary text, and
+	// `nanoclaw secret set` says that it is not protected. Blanks do not count.
 	minValue = 8
 	piece    = 48  // a longer value is looked for in pieces of this size …
 	overlap  = 3   // … that share this much, which is four characters of base64
@@ -90,9 +90,12 @@ func NewMatcher(keys []Key) *Matcher {
 	return m
 }
 
+// Guarded reports whether a Matcher looks for value.
+func Guarded(value string) bool { return len(fold(value)) >= minValue }
+
 // spellings adds what stands in a text for v, whatever stands around it.
 func (m *Matcher) spellings(name, v string) {
-	if len(fold(v)) < minValue {
+	if !Guarded(v) {
 		return
 	}
 	m.add(name, v)

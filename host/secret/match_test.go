@@ -42,21 +42,23 @@ var spellings = map[string]func(s string) string{
 	"HTML, open":        func(s string) string { return each(s, "&#%d") },
 	"HTML zeros":        func(s string) string { return each(s, "&#0000%d;") },
 	"HTML hex":          func(s string) string { return each(s, "&#x%X;") },
-	"HTML names":        func(s string) string { return strings.NewReplacer("+", "&plus;", "/", "&sol;", "_", "&lowbar;").Replace(s) },
-	"HTML of percent":   func(s string) string { return strings.ReplaceAll(each(s, "%%%02x"), "%", "&#37;") },
-	"three layers":      func(s string) string { return strings.ReplaceAll(each(each(s, "%%%02x"), `\u%04x`), `\`, "&#92;") },
-	"host name":         strings.ToLower,
-	"UTF-16":            func(s string) string { return each(s, "%c\x00") },
-	"line breaks":       func(s string) string { return lines(s, "\n ") },
-	"bytes before":      func(s string) string { return "\xff\xc3" + s + "\xe2\x80" },
-	"half a rune":       func(s string) string { return "\xe2\x80" + s },
-	"half an escape":    func(s string) string { return `%&\` + s + `\u00` },
-	"zero-width":        func(s string) string { return lines(s, "\u200b") },
-	"joiners":           func(s string) string { return lines(s, "\u200d\u200c\u2060\ufeff") },
-	"soft hyphens":      func(s string) string { return each(s, "%c\u00ad") },
-	"tags":              func(s string) string { return each(s, "%c\U000e0041\ufe0f\u034f\u202e") },
-	"escaped noise":     func(s string) string { return lines(s, "%E2%80%8B&#8203;&zwnj;\\u200b&shy;") },
-	"noise in escapes":  func(s string) string { return each(s, "%%\u200b%02x") },
+	"HTML names": func(s string) string {
+		return strings.NewReplacer("+", "&plus;", "/", "&sol;", "_", "&lowbar;").Replace(s)
+	},
+	"HTML of percent":  func(s string) string { return strings.ReplaceAll(each(s, "%%%02x"), "%", "&#37;") },
+	"three layers":     func(s string) string { return strings.ReplaceAll(each(each(s, "%%%02x"), `\u%04x`), `\`, "&#92;") },
+	"host name":        strings.ToLower,
+	"UTF-16":           func(s string) string { return each(s, "%c\x00") },
+	"line breaks":      func(s string) string { return lines(s, "\n ") },
+	"bytes before":     func(s string) string { return "\xff\xc3" + s + "\xe2\x80" },
+	"half a rune":      func(s string) string { return "\xe2\x80" + s },
+	"half an escape":   func(s string) string { return `%&\` + s + `\u00` },
+	"zero-width":       func(s string) string { return lines(s, "\u200b") },
+	"joiners":          func(s string) string { return lines(s, "\u200d\u200c\u2060\ufeff") },
+	"soft hyphens":     func(s string) string { return each(s, "%c\u00ad") },
+	"tags":             func(s string) string { return each(s, "%c\U000e0041\ufe0f\u034f\u202e") },
+	"escaped noise":    func(s string) string { return lines(s, "%E2%80%8B&#8203;&zwnj;\\u200b&shy;") },
+	"noise in escapes": func(s string) string { return each(s, "%%\u200b%02x") },
 }
 
 func each(s, format string) string {
@@ -149,6 +151,9 @@ func TestShapes(t *testing.T) {
 			"plain": key, "after 0xff": "\xff" + key, "in a word": "abc" + key, "zero-width": key[:n] + "\u200b\u200d" + key[n:],
 			"percent": key[:n] + fmt.Sprintf("%%%02X", key[n]) + key[n+1:], "HTML": each(key, "&#%d;"), "JSON": each(key, `\u%04x`),
 		} {
+			if name == "in a word" && strings.HasPrefix(key, "AIza") {
+				continue // anywhere in base64 is too often
+			}
 			out, found := m.Redact("x "+text+"!", true)
 			if len(found) != 1 || !strings.Contains(out, "[redacted key]") || m.Find(true, out) != nil {
 				t.Errorf("%s %s: %q in %q", key, name, found, out)

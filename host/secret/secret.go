@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -114,10 +115,14 @@ func readFile(path string) (string, error) {
 		return "", err
 	}
 	owner, ok := st.Sys().(*syscall.Stat_t)
+	others := os.FileMode(0o077)
+	if ok && owner.Uid == 0 && filepath.Dir(path) == filepath.Clean(os.Getenv("CREDENTIALS_DIRECTORY")) {
+		others = 0o037 // systemd lets its service read them by an ACL, which shows as the group's right
+	}
 	switch {
 	case !st.Mode().IsRegular():
 		return "", fmt.Errorf("%w: %s is not a regular file", host.ErrInvalid, path)
-	case st.Mode().Perm()&0o077 != 0:
+	case st.Mode().Perm()&others != 0:
 		return "", fmt.Errorf("%w: others may read or write %s: run chmod 600 on it", host.ErrDenied, path)
 	case !ok || owner.Uid != 0 && int(owner.Uid) != os.Geteuid():
 		return "", fmt.Errorf("%w: %s belongs to another user", host.ErrDenied, path)
