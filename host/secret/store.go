@@ -54,7 +54,7 @@ func Remove(state, name string) error {
 // Stored says where every stored secret is, by name.
 func Stored(state string) map[string]host.SecretSource {
 	out := make(map[string]host.SecretSource)
-	entries, _ := os.ReadDir(filepath.Dir(host.SecretFile(state, ""))) // there is no directory before the first one
+	entries, _ := os.ReadDir(host.SecretFile(state, "")) // there is no directory before the first one
 	for _, e := range entries {
 		if host.CheckSecretName(e.Name()) == nil {
 			out[e.Name()] = host.SecretSource{File: host.SecretFile(state, e.Name())}
