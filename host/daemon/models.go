@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 
@@ -22,7 +23,7 @@ func newBroker(
 		end := model.Endpoint{Kind: p.Kind, BaseURL: p.BaseURL}
 		if p.APIKey != nil {
 			end.Key = func() (string, error) {
-				k, err := vault.Get(keyName(name), *p.APIKey)
+				k, err := vault.Get(keyName(p), *p.APIKey)
 				return k.Reveal(), err
 			}
 		}
@@ -46,16 +47,16 @@ func newBroker(
 	return broker.New(parts)
 }
 
-// keyName is what the key of a provider is called where it would have stood.
-func keyName(provider string) string { return "providers." + provider + ".api_key" }
+// keyName is the name of a provider's key, or else where it is configured.
+func keyName(p config.Provider) string { return cmp.Or(p.Secret, "providers."+p.Name+".api_key") }
 
 // secrets are all that the host may come to have: configured, of providers, and stored.
 func secrets(cfg *config.Config) map[string]host.SecretSource {
 	all := secret.Stored(cfg.StateDir)
 	maps.Copy(all, cfg.Secrets)
-	for name, p := range cfg.Providers {
+	for _, p := range cfg.Providers {
 		if p.APIKey != nil {
-			all[keyName(name)] = *p.APIKey
+			all[keyName(p)] = *p.APIKey
 		}
 	}
 	return all

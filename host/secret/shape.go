@@ -79,7 +79,7 @@ var begins = func() (t [1024]bool) {
 	return t
 }()
 
-func pair(last uint64) uint64 { return (last>>8*37 ^ last) & 1023 }
+func pair(last uint64) uint64 { return (last>>8&0xff*37 ^ last&0xff) & 1023 }
 
 // shapeState is what a view knows of the shapes that it may be in the middle of.
 type shapeState struct {
@@ -93,8 +93,8 @@ type shapeState struct {
 	}
 }
 
-// shape looks for shapes in the next byte of a view.
-func (s *scan) shape(st *shapeState, c byte, at span) {
+// shape looks for shapes in the last byte of a view, which ends before to.
+func (s *scan) shape(st *shapeState, c byte, to int) {
 	for live := st.live; live != 0; live &= live - 1 {
 		i := bits.TrailingZeros32(live)
 		if kinds[c]&shapes[i].kinds == 0 {
@@ -102,18 +102,15 @@ func (s *scan) shape(st *shapeState, c byte, at span) {
 			continue
 		}
 		st.run[i].n++
-		st.run[i].to = at.to
+		st.run[i].to = to
 	}
-	st.last = st.last<<8 | uint64(c)
-	st.from[st.n&7] = at.from
-	st.n++
-	if !begins[pair(st.last&0xffff)] {
+	if !begins[pair(st.last)] {
 		return
 	}
 	for i, sh := range shapes {
 		if st.live>>i&1 == 0 && st.ends(sh.begin) && !(sh.begin == aloneBegin && isAlnum(byte(st.last>>32))) {
 			st.live |= 1 << i
-			st.run[i].n, st.run[i].span = 0, span{st.from[(st.n-len(sh.begin))&7], at.to}
+			st.run[i].n, st.run[i].span = 0, span{st.from[(st.n-len(sh.begin))&7], to}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +55,9 @@ func (v *Vault) Matcher() *Matcher {
 	defer v.mu.Unlock()
 	if time.Since(v.looked) > lookAgain {
 		v.looked = time.Now()
-		for name, src := range v.sources() {
+		sources := v.sources()
+		for _, name := range slices.Sorted(maps.Keys(sources)) {
+			src := sources[name]
 			if src.Env+src.File == "" {
 				continue
 			}

@@ -2,7 +2,6 @@ package secret
 
 import (
 	"html"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -116,13 +115,16 @@ func (s *scan) rests() bool {
 
 // read compares the next bytes of a view, which stand at the end of at; the first one for all before it.
 func read[T string | []byte](s *scan, v *view, text T, at span) {
-	t, filter, seed, last := &v.tail, &s.m.filter, s.m.seed, v.tail.last
+	t, st, filter, seed, last := &v.tail, &v.shape, &s.m.filter, s.m.seed, v.tail.last
 	from, to := at.from, at.to-len(text)
 	for i := range len(text) {
 		c := text[i]
 		to++
 		if s.shapes {
-			s.shape(&v.shape, c, span{from, to})
+			st.last, st.from[st.n&7] = st.last<<8|uint64(c), from
+			if st.n++; st.live != 0 || begins[pair(st.last)] {
+				s.shape(st, c, to)
+			}
 		}
 		if f := folded[c]; f != 0 {
 			t.c[t.n&(history-1)], t.from[t.n&(history-1)] = f, from
@@ -278,17 +280,24 @@ func undo(b []byte, end bool) (out string, n int) {
 // number reads an escape of digits hex digits that begin at b[at]. Of two digits it is a byte,
 // of four a rune.
 func number(b []byte, at, digits int, end bool) (string, int) {
-	whole := min(len(b), at+digits)
-	v, err := strconv.ParseUint(string(b[at:whole]), 16, 32)
-	switch {
-	case err != nil && whole > at || end && whole < at+digits:
-		return string(b[:1]), 1
-	case whole < at+digits:
-		return "", 0
-	case digits == 2:
-		return string([]byte{byte(v)}), whole
+	v := 0
+	for i := at; i < at+digits; i++ {
+		if i == len(b) && !end {
+			return "", 0
+		}
+		d := -1
+		if i < len(b) {
+			d = strings.IndexByte("0123456789abcdef", b[i]|0x20)
+		}
+		if d < 0 || b[i] < '0' { // which |0x20 makes a digit of some controls
+			return string(b[:1]), 1
+		}
+		v = v<<4 | d
 	}
-	return string(rune(v)), whole
+	if digits == 2 {
+		return string([]byte{byte(v)}), at + digits
+	}
+	return string(rune(v)), at + digits
 }
 
 func isAlnum(c byte) bool { return kinds[c]&(digit|upper|lower) != 0 }
