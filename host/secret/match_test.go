@@ -104,6 +104,27 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
+// TestLongTexts: escapes far from each other and from the values, so that views sleep and wake, with
+// shapes that run on meanwhile.
+func TestLongTexts(t *testing.T) {
+	m := secret.NewMatcher([]secret.Key{secret.New("x", stored)})
+	for name, spell := range spellings {
+		for n := 0; n < 400; n += 13 {
+			far := strings.Repeat("ab ", n)
+			for _, lead := range []string{"%41", "%2541", `\u0041`, "&amp;#65;", "é\u200b%", "eyJ.eyJ" + strings.Repeat("x", n) + "%41"} {
+				text := far + lead + far + spell(stored) + " " + far + lead + spell(stored) + " " + far
+				out, found := m.Redact(text, false)
+				if len(found) != 1 || strings.Count(out, "[secret x]") != 2 || m.Find(false, out) != nil {
+					t.Fatalf("%s, %d bytes apart after %q: %.200q", name, 3*n, lead, out)
+				}
+				if found := m.Find(true, text); !slices.Contains(found, "x") {
+					t.Fatalf("%s, %d bytes apart after %q: with shapes %q", name, 3*n, lead, found)
+				}
+			}
+		}
+	}
+}
+
 // TestNotFound: what is promised not to be found, so that nobody relies on it, and ordinary text.
 func TestNotFound(t *testing.T) {
 	short := secret.NewMatcher([]secret.Key{secret.New("pin", "hunter2"), secret.New("", ""), secret.New("brave", stored)})
