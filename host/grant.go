@@ -3,7 +3,10 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -104,4 +107,39 @@ func CheckWorkspacePath(p string) error {
 		return fmt.Errorf("path %q: must be a clean relative path below the workspace", p)
 	}
 	return nil
+}
+
+var (
+	secretName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+	placeholder = regexp.MustCompile(`\{([A-Za-z0-9][A-Za-z0-9_-]{0,63})\}`)
+)
+
+// CheckSecretName refuses what is no name of a secret, and so no file beside the stored ones.
+func CheckSecretName(name string) error {
+	if !secretName.MatchString(name) {
+		return fmt.Errorf("%w: %q is no name of a secret: letters, digits, _ and -, at most 64", ErrInvalid, name)
+	}
+	return nil
+}
+
+// SecretFile is where `nanoclaw secret set` keeps the secret called name.
+func SecretFile(state, name string) string { return filepath.Join(state, "secrets", name) }
+
+// Placeholders are the secrets that a path names, as in /bot{telegram}/, in their order.
+func Placeholders(path string) (names []string) {
+	for _, m := range placeholder.FindAllStringSubmatch(path, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// EscapePlaceholders writes them as a URL does: %7Btelegram%7D.
+func EscapePlaceholders(path string) string { return placeholder.ReplaceAllString(path, "%7B$1%7D") }
+
+// Secrets names the secrets of a grant, each once, sorted.
+func (g *HTTPGrant) Secrets() []string {
+	names := slices.Concat(slices.Collect(maps.Values(g.Headers)), slices.Collect(maps.Values(g.Query)),
+		[]string{g.Bearer, g.Basic.Secret}, Placeholders(strings.Join(g.Paths, " ")))
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == "" })
 }

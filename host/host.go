@@ -151,15 +151,22 @@ type Role struct {
 
 // HTTPGrant allows requests that match every part of it.
 type HTTPGrant struct {
-	Scheme  string            // "https" unless said
-	Hosts   []string          // canonical ASCII; exact, or "*.example.com" for any depth below and never the apex
-	Port    int               // 0 = the scheme's own
-	Methods []string          // upper case; empty = GET and HEAD
-	Paths   []string          // prefixes that end on a segment; empty = any
-	Headers map[string]string // header -> secret name, set by the broker
-	Private bool              // private and loopback addresses too; metadata addresses never
-	Ask     bool              // each request only when the owner says so
+	Scheme  string   // "https" unless said
+	Hosts   []string // canonical ASCII; exact, or "*.example.com" for any depth below and never the apex
+	Port    int      // 0 = the scheme's own
+	Methods []string // upper case; empty = GET and HEAD
+	Paths   []string // prefixes that end on a segment; empty = any
+	Ask     bool     // each request only when the owner says so
+	Private bool     // private and loopback addresses too; metadata addresses never
+	// Credentials, put in by the broker: names of secrets. Paths hold some too, as {NAME}.
+	Headers map[string]string // by header
+	Query   map[string]string // by parameter
+	Bearer  string            // Authorization: Bearer …; "" = none
+	Basic   BasicAuth         // Authorization: Basic …
 }
+
+// BasicAuth is a user and the secret that is the password; both empty = none.
+type BasicAuth struct{ User, Secret string }
 
 // Mount is a host directory a role sees at /mnt/Name.
 type Mount struct {

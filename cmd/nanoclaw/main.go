@@ -15,6 +15,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
+
+	"github.com/nanoclaw/nanoclaw/host/secret"
 )
 
 // Version is set by the linker: -X main.Version=v1.2.3.
@@ -50,6 +52,7 @@ type app struct {
 	stdout     io.Writer
 	stderr     io.Writer
 	log        hclog.Logger
+	vault      *secret.Vault
 	configPath string // --config
 	stateDir   string // --state
 	runtime    string // --runtime
@@ -61,7 +64,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, vault: secret.NewVault()}
 	root := a.rootCmd()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -90,7 +93,8 @@ func (a *app) rootCmd() *cobra.Command {
 			if a.verbose {
 				level = hclog.Debug
 			}
-			a.log = hclog.New(&hclog.LoggerOptions{Name: "nanoclaw", Level: level, Output: a.stderr})
+			out := secret.Writer(a.stderr, a.vault.Matcher)
+			a.log = hclog.New(&hclog.LoggerOptions{Name: "nanoclaw", Level: level, Output: out})
 		},
 	}
 	root.SetVersionTemplate("nanoclaw {{.Version}}\n")
@@ -109,8 +113,8 @@ func (a *app) rootCmd() *cobra.Command {
 		"(default: engine.runtime in the file)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
-		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.skillCmd(), a.setupCmd(),
-		a.doctorCmd(), a.auditCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
+		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.skillCmd(), a.secretCmd(),
+		a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
 	)
 	return root
 }

@@ -76,7 +76,7 @@ func (a *app) sweepCmd() *cobra.Command {
 // startHost starts a host in this process. Its first words about missing layers go to stderr.
 func (a *app) startHost(ctx context.Context, cfg *config.Config) (*daemon.Daemon, error) {
 	return daemon.Start(ctx, daemon.Options{
-		Config: cfg, Log: a.log, Version: Version,
+		Config: cfg, Log: a.log, Vault: a.vault, Version: Version,
 		Notice: func(s string) { fmt.Fprintln(a.stderr, "nanoclaw:", s) },
 	})
 }

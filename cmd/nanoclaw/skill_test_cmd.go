@@ -62,7 +62,7 @@ func (a *app) openTests(ctx context.Context, dir, file string) (*daemon.Calls, e
 		a.log.SetLevel(hclog.Error) // that a call was refused is for its case to judge
 	}
 	if file != "" {
-		return daemon.OpenCalls(ctx, cfg, a.log, file)
+		return daemon.OpenCalls(ctx, cfg, a.log, a.vault, file)
 	}
 	tmp, err := os.MkdirTemp("", "nanoclaw-test-")
 	if err != nil {
@@ -73,7 +73,7 @@ func (a *app) openTests(ctx context.Context, dir, file string) (*daemon.Calls, e
 	if _, err := b.Run(ctx); err != nil {
 		return nil, err
 	}
-	return daemon.OpenCalls(ctx, cfg, a.log, b.Out)
+	return daemon.OpenCalls(ctx, cfg, a.log, a.vault, b.Out)
 }
 
 func (a *app) runTests(ctx context.Context, t *kit.Tests, cases []kit.Case, asJSON bool) error {

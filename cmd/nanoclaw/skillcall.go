@@ -74,7 +74,7 @@ func (a *app) skillCall(cmd *cobra.Command, file string, call daemon.Call) error
 	if err != nil {
 		return err
 	}
-	calls, err := daemon.OpenCalls(cmd.Context(), cfg, a.log, file)
+	calls, err := daemon.OpenCalls(cmd.Context(), cfg, a.log, a.vault, file)
 	if err != nil {
 		return &exitError{exitCode(err), err}
 	}

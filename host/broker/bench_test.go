@@ -12,6 +12,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/broker"
+	"github.com/nanoclaw/nanoclaw/host/secret"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
@@ -26,6 +27,8 @@ func BenchmarkHTTP(b *testing.B) {
 	l.secrets["token"] = "a-secret-of-forty-characters-0123456789ab"
 	l.scope.Role.HTTP[0].Headers = map[string]string{"X-Token": "token"}
 	l.serve = func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+	m := l.cfg.Leaks()
+	l.cfg.Leaks = func() *secret.Matcher { return m }
 	b.Run("plain", func(b *testing.B) {
 		s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.serve(w, r) }))
 		defer s.Close()

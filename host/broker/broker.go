@@ -55,6 +55,7 @@ type Config struct {
 	KV      KV
 	Budgets Budgets
 	Secrets func(name string) (secret.Key, error)
+	Leaks   func() *secret.Matcher // of the secrets that the host has; nil = it has none
 	Log     hclog.Logger
 	Notice  func(s host.Scope, what string)         // tells the owner of a refusal; may be nil
 	Owner   *Approvals                              // who is asked; nil = nobody: what must be asked is denied
@@ -90,6 +91,10 @@ func New(cfg Config) *Broker {
 	}
 	if cfg.Notice == nil {
 		cfg.Notice = func(host.Scope, string) {}
+	}
+	if cfg.Leaks == nil {
+		none := secret.NewMatcher(nil)
+		cfg.Leaks = func() *secret.Matcher { return none }
 	}
 	b := &Broker{cfg: cfg}
 	b.public, b.private = b.transport(b.dial(false)), b.transport(b.dial(true))
@@ -217,12 +222,17 @@ func (b *Broker) finish(ctx context.Context, c *call, err error) error {
 		level = hclog.Debug
 	}
 	b.cfg.Log.Log(level, "capability call refused", "role", c.row.Role, "agent", c.row.Agent, "skill", c.row.Skill,
-		"capability", c.row.Capability, "target", c.row.Target, "reason", no.message, "to_allow", no.grant, "error", no.cause)
+		"capability", c.row.Capability, "target", c.row.Target, "reason", no.message, "secrets", no.secrets,
+		"to_allow", no.grant, "error", no.cause)
 	if no.grant != "" {
 		notice := fmt.Sprintf("role %s, skill %s: %s. To allow it: %s", c.row.Role, c.row.Skill, no.message, no.grant)
+		notice, _ = b.cfg.Leaks().Redact(notice, false)
 		b.cfg.Notice(c.scope, notice)
 	}
 	c.row.Reason = no.status.String() + ": " + no.message
+	if no.secrets != "" {
+		c.row.Reason += ": " + no.secrets
+	}
 	if err := b.record(ctx, c, verdict); err != nil {
 		return err
 	}
@@ -231,7 +241,7 @@ func (b *Broker) finish(ctx context.Context, c *call, err error) error {
 
 func (b *Broker) record(ctx context.Context, c *call, verdict string) error {
 	c.row.Time, c.row.Verdict = time.Now().UTC(), verdict
-	if err := b.cfg.Audit.Record(ctx, c.row); err != nil {
+	if err := b.cfg.Audit.Record(ctx, b.plain(c.row)); err != nil {
 		b.cfg.Log.Error("audit row not written", "error", err)
 		return &refusal{status: wire.StatusInternal, message: "the audit log cannot be written"}
 	}

@@ -18,6 +18,12 @@
 // and nothing else of the request. What would grant it goes to the log and to Config.Notice,
 // which are the owner's, and never to a model.
 //
+// Secrets (leak.go, inject.go): what a guest, or a server that redirects, wants sent is searched
+// for the values of all secrets of the host, and for what looks like anybody's key, and refused;
+// only then the host adds the credentials of the grant. What comes back, what a model is asked and
+// what streams to a chat loses them and goes on; a row says which. A row's own words lose them too.
+// No call lists secrets: a skill learns at most, by a refusal, that one is not set.
+//
 // The broker must never believe what a guest says of itself, act on a row it could not
 // write, follow a redirect or take a proxy it did not check, send a secret to a host other
 // than the one it was granted for, or put a path, query, header or secret into a row, a
@@ -44,6 +50,14 @@
 //     those of the host. The container stays, so nothing of the turn is done twice.
 //   - What a model call may cost is reserved before and settled after, so that calls which run at
 //     once cannot pass a budget together.
+//   - An answer with a secret in it is redacted, not refused: servers repeat what they were sent
+//     (C10), and the guest has a use for the rest. A request is refused, not redacted: there is no
+//     honest reason for it, and half of it would do something else than was asked. A request to a
+//     model is the exception: whoever pastes a key into a chat would end the conversation for ever.
+//   - A secret in a path stands as {NAME} in the grant's path and in the skill's URL, so that what
+//     is matched, shown and answered is one text, and the secret is in none of them.
+//   - A redirect whose URL holds a credential is refused, but for the query parameter of the grant,
+//     which servers like to repeat: it is dropped, and added again where it may be.
 //   - A credential is added for the first origin of a redirect chain only. Once a chain has
 //     left it, no credential is added again, not even the next host's own: the server that
 //     redirects would choose what it is used for.

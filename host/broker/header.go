@@ -6,9 +6,6 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
-
-	"github.com/nanoclaw/nanoclaw/host"
-	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 const maxHeaders = 16 << 10 // bytes, names and values
@@ -73,31 +70,6 @@ func onlySafe(h *hop) error {
 	}
 	if len(h.body) > 0 {
 		return deny("%s: public_web takes no body", h.to.host)
-	}
-	return nil
-}
-
-// inject adds the grant's credentials. A secret that is missing stops the request.
-func (b *Broker) inject(req *http.Request, g *host.HTTPGrant, h *hop) error {
-	for name, secret := range g.Headers {
-		if _, set := h.header[http.CanonicalHeaderKey(name)]; set {
-			return deny("%s: the host sets a header that the skill set", h.to.host)
-		}
-		if h.away {
-			continue
-		}
-		key, err := b.cfg.Secrets(secret)
-		value := key.Reveal()
-		if err != nil || value == "" {
-			return &refusal{
-				status: wire.StatusDenied, message: h.to.host + ": authentication is required and its secret is not set",
-				grant: "set secret " + secret + " in [secrets]",
-			}
-		}
-		if !httpguts.ValidHeaderFieldValue(value) {
-			return deny("%s: the secret cannot be sent in a header", h.to.host)
-		}
-		req.Header.Set(name, value)
 	}
 	return nil
 }

@@ -33,7 +33,8 @@ type hop struct {
 	to     *target
 	header http.Header // the caller's
 	body   []byte
-	away   bool // the chain has left its first origin: no credential any more
+	names  []string // of secrets, for which the path has placeholders
+	away   bool     // the chain has left its first origin: no credential any more
 }
 
 // http sends a request and follows its redirects, checking each hop like the first.
@@ -46,13 +47,13 @@ func (b *Broker) http(ctx context.Context, c *call, raw []byte) (any, error) {
 	}
 	for n := 0; ; n++ {
 		c.row.Target = h.to.host
-		resp, err := b.send(ctx, c, h)
+		resp, g, err := b.send(ctx, c, h)
 		if err != nil {
 			return nil, err
 		}
-		next, err := h.redirect(resp)
+		next, err := h.redirect(resp, g)
 		if next == nil && err == nil {
-			return read(ctx, c, h, resp)
+			return b.read(ctx, c, h, resp)
 		}
 		resp.Body.Close()
 		if err != nil {
@@ -84,12 +85,13 @@ func newHop(raw []byte) (*hop, error) {
 		}
 		body = b
 	}
-	to, err := parseURL(req.URL)
+	path, _, _ := strings.Cut(req.URL, "?")
+	to, err := parseURL(host.EscapePlaceholders(path) + req.URL[len(path):])
 	if err != nil {
 		return nil, err
 	}
 	header, err := callerHeader(req.Headers)
-	return &hop{method: req.Method, to: to, header: header, body: body}, err
+	return &hop{method: req.Method, to: to, header: header, body: body, names: host.Placeholders(path)}, err
 }
 
 // checkMethod takes the methods that have a body to send and an answer to read, and nothing
@@ -102,45 +104,48 @@ func checkMethod(m string) error {
 }
 
 // send checks h, writes its row and sends it.
-func (b *Broker) send(ctx context.Context, c *call, h *hop) (*http.Response, error) {
+func (b *Broker) send(ctx context.Context, c *call, h *hop) (*http.Response, *host.HTTPGrant, error) {
+	if err := b.guardHTTP(h); err != nil {
+		return nil, nil, err
+	}
 	g, reason, err := c.grant(h)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, h.method, h.to.url.String(), bytes.NewReader(h.body))
 	if err != nil {
-		return nil, invalid("the URL cannot be sent")
+		return nil, nil, invalid("the URL cannot be sent")
 	}
 	req.URL = h.to.url // as it was matched
 	req.Header = h.header.Clone()
 	egress := len(h.method) + len(h.to.url.String()) + len(h.body) + headerBytes(h.header)
 	if c.turn.http.Add(1) > maxTurnHTTP {
-		return nil, &refusal{status: wire.StatusRateLimited, message: "the turn has made too many requests"}
+		return nil, nil, &refusal{status: wire.StatusRateLimited, message: "the turn has made too many requests"}
 	}
 	if err := b.spend(ctx, c.scope.Role, host.BudgetRequests, 1); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := b.spend(ctx, c.scope.Role, host.BudgetBytesOut, int64(egress)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if g.Ask {
 		how, err := b.ask(ctx, c, h.question())
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		reason += ", " + how
 	}
 	if err := b.inject(req, g, h); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := b.allow(ctx, c, h.to.host, reason, int64(egress)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	resp, err := b.cfg.Send(b.route(req, g.Private), req)
 	if err != nil {
-		return nil, netError(ctx, h.to.host, err)
+		return nil, nil, netError(ctx, h.to.host, err)
 	}
-	return resp, nil
+	return resp, g, nil
 }
 
 // grant finds the first grant of the role that fits h, within what the skill's manifest asks for.
@@ -203,7 +208,7 @@ func (b *Broker) route(req *http.Request, privateToo bool) *http.Transport {
 }
 
 // redirect returns the next hop, or nil when resp is the answer.
-func (h *hop) redirect(resp *http.Response) (*hop, error) {
+func (h *hop) redirect(resp *http.Response, g *host.HTTPGrant) (*hop, error) {
 	where := resp.Header.Get("Location")
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, resp.StatusCode) || where == "" {
 		return nil, nil
@@ -212,6 +217,7 @@ func (h *hop) redirect(resp *http.Response) (*hop, error) {
 	if err != nil {
 		return nil, deny("%s: its redirect cannot be read", h.to.host)
 	}
+	withoutQuery(u, g)
 	to, err := parseURL(u.String())
 	if err != nil {
 		return nil, deny("%s: its redirect is refused, %s", h.to.host, err)
@@ -240,7 +246,7 @@ func (h *hop) dropBody() {
 }
 
 // read turns resp into the guest's answer.
-func read(ctx context.Context, c *call, h *hop, resp *http.Response) (any, error) {
+func (b *Broker) read(ctx context.Context, c *call, h *hop, resp *http.Response) (any, error) {
 	defer resp.Body.Close()
 	body, err := wire.ReadLimited(resp.Body, maxBody)
 	c.row.Bytes = int64(len(body))
@@ -250,6 +256,7 @@ func read(ctx context.Context, c *call, h *hop, resp *http.Response) (any, error
 	if err != nil {
 		return nil, netError(ctx, h.to.host, err)
 	}
+	body, hidden := b.redactHTTP(resp.Header, body)
 	out := wire.HTTPResponse{Status: resp.StatusCode, URL: h.to.url.String(), Headers: map[string]string{}}
 	for k, v := range resp.Header {
 		if k != "Set-Cookie" && k != "Set-Cookie2" { // there is no cookie jar, and a session is a credential
@@ -259,7 +266,7 @@ func read(ctx context.Context, c *call, h *hop, resp *http.Response) (any, error
 	if out.Body = string(body); !utf8.Valid(body) {
 		out.Body, out.BodyBase64 = "", base64.StdEncoding.EncodeToString(body)
 	}
-	c.row.Reason = fmt.Sprintf("status %d", resp.StatusCode)
+	c.row.Reason = fmt.Sprintf("status %d%s", resp.StatusCode, hidden)
 	return out, nil
 }
 

@@ -29,6 +29,11 @@ func (b *Broker) kv(ctx context.Context, c *call, raw []byte) (any, error) {
 	case len(req.Key) > maxKey || len(req.Value) > maxValue:
 		return nil, tooLarge("a key has at most %d bytes and a value %d", maxKey, maxValue)
 	}
+	if req.Op == "put" {
+		if err := b.guard("what is to be kept", false, req.Key, req.Value); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.allow(ctx, c, req.Key, req.Op, int64(len(req.Value))); err != nil {
 		return nil, err
 	}

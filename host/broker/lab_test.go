@@ -92,6 +92,13 @@ func newLab(t testing.TB) *lab {
 		}
 		return rows
 	}
+	leaks := func() *secret.Matcher {
+		var keys []secret.Key
+		for name, v := range l.secrets {
+			keys = append(keys, secret.New(name, v))
+		}
+		return secret.NewMatcher(keys)
+	}
 	role := &host.Role{Name: "web"}
 	need := []host.Need{{Name: host.CapHTTP, Optional: true}, {Name: host.CapKV}, {Name: host.CapLLM}}
 	l.scope = host.Scope{
@@ -108,7 +115,8 @@ func newLab(t testing.TB) *lab {
 			}
 			return secret.Key{}, host.ErrNotFound
 		},
-		Log:    hclog.New(&hclog.LoggerOptions{Output: l.logs, Level: hclog.Trace}),
+		Leaks:  leaks,
+		Log:    hclog.New(&hclog.LoggerOptions{Output: secret.Writer(l.logs, leaks), Level: hclog.Trace}),
 		Notice: func(_ host.Scope, s string) { l.notices = append(l.notices, s) },
 		Lookup: l.lookup, Budgets: noBudgets{},
 	}

@@ -13,6 +13,10 @@ import (
 // asks: what other skills ask the model is not the reply.
 func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	var req wire.LLMRequest
+	raw, hidden, err := b.redactJSON(raw)
+	if err != nil {
+		return nil, err
+	}
 	if err := decode(raw, &req); err != nil {
 		return nil, err
 	}
@@ -34,17 +38,19 @@ func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	}
 	used := int64(0)
 	defer func() { settle(used) }()
-	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name), int64(len(raw))); err != nil {
+	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name)+hidden, int64(len(raw))); err != nil {
 		return nil, err
 	}
 	event := host.Event{Turn: c.row.Turn, Stage: host.StageModel}
 	c.scope.Emit(event)
-	resp, err := model.Complete(ctx, req, func(text string) {
+	partial := b.cfg.Leaks().Stream(func(text string) {
 		if c.row.Skill == c.scope.Brain {
 			event.Text = text
 			c.scope.Emit(event)
 		}
 	})
+	resp, err := model.Complete(ctx, req, partial.Write)
+	partial.Close()
 	if resp == nil {
 		if err == nil {
 			err = errors.New("neither an answer nor an error")

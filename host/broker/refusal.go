@@ -15,6 +15,7 @@ type refusal struct {
 	status  wire.Status
 	message string // for the guest and the audit row: safe
 	grant   string // what would allow it: for the owner alone
+	secrets string // the names of those found: for the log and the audit row
 	cause   error  // for the log alone
 }
 

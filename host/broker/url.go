@@ -113,7 +113,8 @@ var grantParts = []string{"host", "scheme", "port", "method", "path"}
 
 // match reports how many grantParts of g fit: all of them when the request is granted.
 func (t *target) match(g *host.HTTPGrant, method string) int {
-	scheme, methods, path := cmp.Or(g.Scheme, "https"), g.Methods, t.url.EscapedPath()
+	scheme, methods := cmp.Or(g.Scheme, "https"), g.Methods
+	_, underPrefix := t.prefix(g)
 	if len(methods) == 0 {
 		methods = []string{"GET", "HEAD"}
 	}
@@ -122,13 +123,23 @@ func (t *target) match(g *host.HTTPGrant, method string) int {
 		t.url.Scheme == scheme,
 		t.port == cmp.Or(g.Port, defaultPort(scheme)),
 		slices.Contains(methods, method),
-		len(g.Paths) == 0 || slices.ContainsFunc(g.Paths, func(p string) bool { return underPath(p, path) }),
+		underPrefix,
 	} {
 		if !fits {
 			return i
 		}
 	}
 	return len(grantParts)
+}
+
+// prefix is the path of g that t is under: "" when g has none.
+func (t *target) prefix(g *host.HTTPGrant) (string, bool) {
+	for _, p := range g.Paths {
+		if underPath(host.EscapePlaceholders(p), t.url.EscapedPath()) {
+			return p, true
+		}
+	}
+	return "", len(g.Paths) == 0
 }
 
 func (t *target) hostIn(patterns []string) bool {

@@ -49,7 +49,7 @@ func (b *builder) build(c *Config, f *file) {
 	c.Secrets = make(map[string]host.SecretSource)
 	for _, name := range slices.Sorted(maps.Keys(f.Secrets)) {
 		b.named(entryName, "secrets", name)
-		c.Secrets[name] = b.source("secrets."+name, f.Secrets[name])
+		c.Secrets[name] = b.source(c, "secrets."+name, f.Secrets[name])
 	}
 	b.models(c, f)
 	b.roles(c, f)
@@ -195,14 +195,17 @@ func (b *builder) proxy(p string) string {
 }
 
 // source checks where a secret is; not whether it is there, which the first use tells.
-func (b *builder) source(path string, s source) host.SecretSource {
+func (b *builder) source(c *Config, path string, s source) host.SecretSource {
+	if s.Secret != "" && strings.HasSuffix(path, ".api_key") && s.Env+s.File == "" && s.Command == nil {
+		return c.Secrets[b.secret(c, path+".secret", s.Secret)]
+	}
 	said := 0
 	for _, is := range []bool{s.Env != "", s.File != "", len(s.Command) > 0, s.managed} {
 		if is {
 			said++
 		}
 	}
-	if said != 1 {
+	if said != 1 || s.Secret != "" {
 		b.fail(path, "must have exactly one of env, file and command")
 	}
 	if strings.ContainsAny(s.Env, "= \x00") {
@@ -215,6 +218,22 @@ func (b *builder) source(path string, s source) host.SecretSource {
 		b.fail(path, "command must begin with a program")
 	}
 	return s.host()
+}
+
+// secret checks the name of a secret where it is used. One without a [secrets.NAME] is a credential
+// of systemd, or stored: it may be stored later.
+func (b *builder) secret(c *Config, path, name string) string {
+	if err := host.CheckSecretName(name); err != nil {
+		b.fail(path, "%v", err)
+	}
+	if _, ok := c.Secrets[name]; !ok {
+		c.Secrets[name] = host.SecretSource{File: host.SecretFile(c.StateDir, name)}
+		given := filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), name)
+		if _, err := os.Stat(given); err == nil && filepath.IsAbs(given) {
+			c.Secrets[name] = host.SecretSource{File: given}
+		}
+	}
+	return name
 }
 
 func (b *builder) routes(c *Config, tables []routeTable) (out []host.Route) {

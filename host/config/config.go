@@ -56,6 +56,7 @@ type Provider struct {
 	Kind    string             // "anthropic" or "openai": the protocol
 	BaseURL string             // "" = the kind's own
 	APIKey  *host.SecretSource // nil = none configured
+	Secret  string             // the NAME that api_key names; "" = none
 	Local   bool               // a loopback address
 }
 

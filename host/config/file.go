@@ -101,8 +101,16 @@ type httpTable struct {
 	Methods []string          `toml:"methods"`
 	Paths   []string          `toml:"paths"`
 	Headers map[string]header `toml:"headers"`
+	Query   map[string]header `toml:"query"`
+	Bearer  string            `toml:"bearer"`
+	Basic   basicTable        `toml:"basic"`
 	Private bool              `toml:"private"`
 	Ask     bool              `toml:"ask"`
+}
+
+type basicTable struct {
+	User   string `toml:"user"`
+	Secret string `toml:"secret"`
 }
 
 type mountTable struct {
@@ -148,6 +156,7 @@ type source struct {
 	Env     string   `toml:"env"`
 	File    string   `toml:"file"`
 	Command []string `toml:"command"`
+	Secret  string   `toml:"secret"` // of an api_key alone
 	managed bool
 }
 
@@ -158,21 +167,22 @@ func (s *source) short(v any) error {
 	if s.managed = v == managed; s.managed {
 		return nil
 	}
-	return errors.New(`a key itself is never written here: say where it is, { env = "NAME" }, { file = "PATH" } or ` +
-		`{ command = ["PROGRAM", "ARGUMENT"] }`)
+	return errors.New(`a key itself is never written here: say where it is, { env = "NAME" }, { file = "PATH" }, ` +
+		`{ command = ["PROGRAM", "ARGUMENT"] } or, for an api_key, { secret = "NAME" }`)
 }
 
 func (s *source) host() host.SecretSource {
 	return host.SecretSource{Env: s.Env, File: s.File, Command: s.Command, Managed: s.managed}
 }
 
-// header is the value of a request header: always a secret, which the broker puts in.
+// header is the value of a request header or parameter: always a secret, which the broker puts in.
 type header struct {
 	Secret string `toml:"secret"`
 }
 
 func (h *header) short(any) error {
-	return errors.New(`the value is never written here: { secret = "NAME" } names a [secrets.NAME]`)
+	return errors.New(`the value is never written here: { secret = "NAME" } names a [secrets.NAME], or what ` +
+		`"nanoclaw secret set NAME" stored`)
 }
 
 // roleModel is "NAME" of a [models.NAME], or a table.

@@ -32,7 +32,7 @@ func (b *builder) models(c *Config, f *file) {
 	c.Providers = make(map[string]Provider)
 	c.order = slices.Sorted(maps.Keys(f.Providers))
 	for _, name := range c.order {
-		c.Providers[name] = b.provider(name, f.Providers[name])
+		c.Providers[name] = b.provider(c, name, f.Providers[name])
 	}
 	slices.SortStableFunc(c.order, func(x, y string) int { return b.lines["providers."+x] - b.lines["providers."+y] })
 	c.Model = b.model(c, f, "model", "", f.Model)
@@ -76,7 +76,7 @@ func (b *builder) model(c *Config, f *file, path, name string, t modelTable) hos
 	}
 }
 
-func (b *builder) provider(name string, t providerTable) Provider {
+func (b *builder) provider(c *Config, name string, t providerTable) Provider {
 	path, kinds := "providers."+name, []string{anthropic, openai}
 	b.named(entryName, "providers", name)
 	p := Provider{Name: name, Kind: t.Kind, BaseURL: t.BaseURL}
@@ -92,8 +92,8 @@ func (b *builder) provider(name string, t providerTable) Provider {
 		b.fail(path+".kind", "unknown kind %q; the nearest known one is %q", p.Kind, nearest(p.Kind, kinds))
 	}
 	if t.APIKey != nil {
-		s := b.source(path+".api_key", *t.APIKey)
-		p.APIKey = &s
+		s := b.source(c, path+".api_key", *t.APIKey)
+		p.APIKey, p.Secret = &s, t.APIKey.Secret
 	}
 	if t.BaseURL == "" {
 		if !slices.Contains(kinds, name) {

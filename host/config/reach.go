@@ -189,6 +189,15 @@ func grant(g host.HTTPGrant) string {
 	for _, name := range slices.Sorted(maps.Keys(g.Headers)) {
 		s += fmt.Sprintf(", with secret %s as %s", g.Headers[name], name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(g.Query)) {
+		s += fmt.Sprintf(", with secret %s as parameter %s", g.Query[name], name)
+	}
+	if g.Bearer+g.Basic.Secret != "" {
+		s += fmt.Sprintf(", with secret %s as Authorization", g.Bearer+g.Basic.Secret)
+	}
+	for _, name := range host.Placeholders(where) {
+		s += fmt.Sprintf(", with secret %s in the path", name)
+	}
 	if g.Private {
 		s += ", private addresses too"
 	}

@@ -190,13 +190,12 @@ func (b *builder) http(c *Config, at string, t httpTable) host.HTTPGrant {
 	}
 	for _, p := range t.Paths {
 		clean := path.Clean(p)
-		if !path.IsAbs(p) || p != clean && p != clean+"/" || strings.ContainsAny(p, "\\%?#*; \x00") {
-			b.fail(at+".paths", `%q must be a plain path that begins with "/", such as "/v1/"`, p)
+		if !path.IsAbs(p) || p != clean && p != clean+"/" || strings.ContainsAny(p, "\\%?#*; \x00") ||
+			strings.ContainsAny(host.EscapePlaceholders(p), "{}") {
+			b.fail(at+".paths", `%q must be a plain path that begins with "/", such as "/v1/", or "/bot{SECRET}/"`, p)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.Headers)) {
-		b.header(c, at+".headers."+name, name, t.Headers[name].Secret, g)
-	}
+	b.credentials(c, at, t, &g)
 	return g
 }
 
@@ -213,19 +212,43 @@ func checkHost(h string) error {
 	return nil
 }
 
-func (b *builder) header(c *Config, at, name, secret string, g host.HTTPGrant) {
+func (b *builder) header(at, name, secret string, g host.HTTPGrant) {
 	key := http.CanonicalHeaderKey(name)
-	switch _, ok := c.Secrets[secret]; {
+	switch {
 	case !httpguts.ValidHeaderFieldName(name) || slices.Contains(notSet, key):
 		b.fail(at, "is no header that can be set")
 	case secret == "":
 		b.fail(at, `must name a secret: { secret = "NAME" }`)
-	case !ok:
-		b.fail(at, "there is no [secrets.%s]", secret)
 	case g.Headers[key] != "":
 		b.fail(at, "is there twice")
-	case g.Scheme == "http" && !slices.ContainsFunc(g.Hosts, loopback):
-		b.fail(at, "would send the secret in the clear; use https")
 	}
 	g.Headers[key] = secret
+}
+
+// credentials checks what the broker puts into requests of g.
+func (b *builder) credentials(c *Config, at string, t httpTable, g *host.HTTPGrant) {
+	for _, name := range slices.Sorted(maps.Keys(t.Headers)) {
+		b.header(at+".headers."+name, name, t.Headers[name].Secret, *g)
+	}
+	if len(t.Query) > 0 {
+		g.Query = make(map[string]string)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Query)) {
+		if g.Query[name] = t.Query[name].Secret; name == "" || g.Query[name] == "" {
+			b.fail(at+".query."+name, `must name a secret: NAME_OF_PARAMETER = { secret = "NAME" }`)
+		}
+	}
+	g.Bearer, g.Basic = t.Bearer, host.BasicAuth(t.Basic)
+	if (g.Basic.User == "") != (g.Basic.Secret == "") || strings.ContainsRune(g.Basic.User, ':') {
+		b.fail(at+".basic", `must say user, without a colon, and secret: { user = "me", secret = "NAME" }`)
+	}
+	if g.Headers["Authorization"] != "" && g.Bearer+g.Basic.Secret != "" || g.Bearer != "" && g.Basic.Secret != "" {
+		b.fail(at, "sets Authorization twice: by headers, bearer or basic")
+	}
+	far := slices.ContainsFunc(g.Hosts, func(h string) bool { return !loopback(strings.Trim(h, "[]")) })
+	for _, name := range g.Secrets() {
+		if b.secret(c, at, name); g.Scheme == "http" && far {
+			b.fail(at, "would send the secret %s in the clear; use https", name)
+		}
+	}
 }

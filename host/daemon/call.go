@@ -18,6 +18,7 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/audit"
 	"github.com/nanoclaw/nanoclaw/host/broker"
 	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/secret"
 	"github.com/nanoclaw/nanoclaw/host/skill"
 	"github.com/nanoclaw/nanoclaw/host/store"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
@@ -94,12 +95,15 @@ type Call struct {
 type Calls struct {
 	cfg    *config.Config
 	log    hclog.Logger
+	vault  *secret.Vault
 	engine *Engine
 	skill  *host.Skill
 }
 
 // OpenCalls admits the file at path.
-func OpenCalls(ctx context.Context, cfg *config.Config, log hclog.Logger, path string) (*Calls, error) {
+func OpenCalls(
+	ctx context.Context, cfg *config.Config, log hclog.Logger, vault *secret.Vault, path string,
+) (*Calls, error) {
 	file, err := skill.Read(path)
 	if err != nil {
 		return nil, err
@@ -115,7 +119,7 @@ func OpenCalls(ctx context.Context, cfg *config.Config, log hclog.Logger, path s
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	return &Calls{cfg, log, engine, k}, nil
+	return &Calls{cfg, log, vault, engine, k}, nil
 }
 
 // Close releases the engine. No call may be running.
@@ -162,7 +166,7 @@ func (s *Calls) manager(ctx context.Context, c Call, tmp string) (*agent.Manager
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
-	b := newBroker(s.cfg, broker.Config{
+	b := newBroker(s.cfg, s.vault, broker.Config{
 		Audit: rows, KV: st, Budgets: st, Log: s.log.Named("broker"),
 		Notice: func(_ host.Scope, what string) { c.Notice(what) },
 	}, c.Broker)

@@ -22,6 +22,7 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/channel/console"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/router"
+	"github.com/nanoclaw/nanoclaw/host/secret"
 	"github.com/nanoclaw/nanoclaw/host/skill"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
@@ -33,6 +34,7 @@ const grace = 10 * time.Second
 type Options struct {
 	Config  *config.Config
 	Log     hclog.Logger
+	Vault   *secret.Vault // whose matcher the log passes
 	Version string
 	Notice  func(string) // what the owner must know at start; nil = nobody listens
 }
@@ -77,7 +79,7 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 
 // use puts cfg in force for what begins from now on.
 func (d *Daemon) use(cfg *config.Config) {
-	d.current.Store(&inForce{cfg, newBroker(cfg, broker.Config{
+	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
 		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Log: d.log.Named("broker"),
 	}, nil)})
 	d.router.SetRoutes(routes(cfg))
@@ -284,6 +286,7 @@ func StateEntry(name string) string {
 		"audit-calls": "the same for skill call",
 		"workspaces":  "files of the agents", "skills": "copies of plugins, by digest",
 		"admitted": "compiled plugins", "chat_history": "lines typed in chat", "install-id": "label of containers",
+		"secrets": "what nanoclaw secret set stored",
 	}
 	return about[name]
 }

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/broker"
@@ -12,13 +14,16 @@ import (
 
 // newBroker puts the host side of capability calls together. Keys are fetched at the
 // moment of use and live no longer than it. change has the last word on parts; nil = none.
-func newBroker(cfg *config.Config, parts broker.Config, change func(*broker.Config)) *broker.Broker {
+func newBroker(
+	cfg *config.Config, vault *secret.Vault, parts broker.Config, change func(*broker.Config),
+) *broker.Broker {
+	vault.Use(func() map[string]host.SecretSource { return secrets(cfg) })
 	ends := make(map[string]model.Endpoint)
 	for name, p := range cfg.Providers {
 		end := model.Endpoint{Kind: p.Kind, BaseURL: p.BaseURL}
 		if p.APIKey != nil {
 			end.Key = func() (string, error) {
-				k, err := secret.Resolve("providers."+name+".api_key", *p.APIKey)
+				k, err := vault.Get(keyName(p), *p.APIKey)
 				return k.Reveal(), err
 			}
 		}
@@ -33,11 +38,50 @@ func newBroker(cfg *config.Config, parts broker.Config, change func(*broker.Conf
 		if !ok {
 			return secret.Key{}, fmt.Errorf("secret %s: %w", name, host.ErrNotFound)
 		}
-		return secret.Resolve(name, src)
+		return vault.Get(name, src)
 	}
-	parts.Proxy = cfg.Network.ProxyFunc()
+	parts.Leaks, parts.Proxy = vault.Matcher, cfg.Network.ProxyFunc()
 	if change != nil {
 		change(&parts)
 	}
 	return broker.New(parts)
+}
+
+// keyName is the name of a provider's key, or else where it is configured.
+func keyName(p config.Provider) string { return cmp.Or(p.Secret, "providers."+p.Name+".api_key") }
+
+// secrets are all that the host may come to have: configured, of providers, and stored.
+func secrets(cfg *config.Config) map[string]host.SecretSource {
+	all := secret.Stored(cfg.StateDir)
+	maps.Copy(all, cfg.Secrets)
+	for _, p := range cfg.Providers {
+		if p.APIKey != nil {
+			all[keyName(p)] = *p.APIKey
+		}
+	}
+	return all
+}
+
+// unsaid is an error whose words hold no secret.
+type unsaid struct {
+	error
+	text string
+}
+
+func (e unsaid) Error() string { return e.text }
+func (e unsaid) Unwrap() error { return e.error }
+
+// harmless is what a chat may be told of the end of a turn: the secrets of the host, and whatever
+// looks like a key, are left out before it is stored or cut.
+func (d *Daemon) harmless(role host.RoleName, reply string, err error) (string, error) {
+	m := d.opt.Vault.Matcher()
+	reply, found := m.Redact(reply, true)
+	if err != nil {
+		text, more := m.Redact(fmt.Sprintf("%s: %v", role, err), true)
+		err, found = unsaid{err, text}, append(found, more...)
+	}
+	if len(found) > 0 {
+		d.log.Warn("left out of a reply", "role", role, "secrets", found)
+	}
+	return reply, err
 }

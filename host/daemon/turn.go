@@ -49,10 +49,7 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 		Turn: string(t.ID), System: system(cfg, role), History: history, Messages: chatMessages(t.Messages),
 		Tools: publicTools(scope), Skills: skillTexts(scope), DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
 	}})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", role.Name, err)
-	}
-	return reply.Text, nil
+	return d.harmless(role.Name, reply.Text, err)
 }
 
 func (d *Daemon) forgetNotices(id host.TurnID) {
