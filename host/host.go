@@ -317,6 +317,11 @@ type Scope struct {
 	// Pause stops the turn's clock and gives its place to others while its owner is asked; resume
 	// takes both back. One at a time. nil where nobody can be asked.
 	Pause func() (resume func(context.Context) error)
+	// Lend gives a delegated turn's place to others while it waits for its own delegates; back
+	// takes it again. nil for a turn that nobody delegated, which has a pool of its own.
+	Lend  func() (back func(context.Context) error)
+	Left  func() time.Duration // of the turn's time; nil = all of it
+	Depth int                  // how many turns delegated this one
 }
 
 // SecretSource says where a secret's value comes from. Exactly one field is set.

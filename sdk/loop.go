@@ -22,8 +22,12 @@ type Loop struct {
 	Tools  []wire.Tool                  // what the model may use; nil = all tools of the turn
 	Steps  int                          // model calls at most; 0 = MaxSteps of the turn, else 16
 	Ran    func(ToolCall, *ToolOutcome) // is told of every call that was made; may be nil
+	// Agents lets the model give tasks to other agents: CallAgents, which takes the capability
+	// agent. nil = it cannot.
+	Agents func([]AgentCall) ([]AgentOutcome, error)
 
-	texts []wire.SkillText // what readSkill reads
+	texts     []wire.SkillText // what readSkill reads
+	delegates bool             // delegateTool is offered
 }
 
 // readSkill is a tool of the loop's own: skills come with more instructions than fit into every
@@ -73,6 +77,7 @@ func (l *Loop) fill(t Turn) {
 	if l.Tools == nil {
 		l.Tools = t.Tools
 		l.offerTexts(t.Skills)
+		l.offerDelegates(t.Delegates)
 	}
 	if l.Steps <= 0 {
 		l.Steps = t.MaxSteps
@@ -162,12 +167,15 @@ func (l *Loop) call(blocks []Block) []Block {
 		results[i] = Block{Type: wire.BlockToolResult, ToolUseID: b.ID}
 		if b.Name == readSkill && l.texts != nil {
 			results[i] = l.text(b)
+		} else if b.Name == delegateTool && l.delegates {
+			continue
 		} else if l.offers(b.Name) {
 			calls, at = append(calls, ToolCall{Name: b.Name, Arguments: b.Input}), append(at, i)
 		} else {
 			results[i].IsError, results[i].Content = true, wire.TextResult("not_found: no tool "+b.Name).Content
 		}
 	}
+	l.delegate(blocks, results)
 	outcomes, err := CallTools(calls)
 	for n, i := range at {
 		r := &results[i]

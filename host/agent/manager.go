@@ -67,7 +67,9 @@ func New(cfg Config) *Manager {
 type Job struct {
 	Scope    host.Scope
 	Input    wire.Turn // of Turn
-	Delegate bool      // a delegated turn: it has a pool of its own, so that nesting cannot deadlock
+	Delegate bool      // a delegated turn: it has a pool of its own
+	// Hold is what the turn that delegated this one does while its owner is asked; may be nil.
+	Hold func() (resume func(context.Context) error)
 
 	// Workspace is used in place of the agent's own; the host never creates it. In Call, ""
 	// is no workspace at all.
@@ -156,14 +158,7 @@ func (m *Manager) run(
 	late := fmt.Errorf("%w: the turn took longer than %v", host.ErrTimeout, timeout)
 	ctx, cancel := pause.WithTimeout(ctx, timeout+grace, late)
 	defer cancel()
-	j.Scope.Pause = func() func(context.Context) error {
-		run := pause.Hold(ctx)
-		pl.give()
-		return func(ctx context.Context) error {
-			defer run()
-			return pl.take(ctx)
-		}
-	}
+	j.bindClock(ctx, pl)
 	defer context.AfterFunc(m.ctx, cancel)()
 	b, err := m.take(ctx, j, p)
 	if err != nil {

@@ -2,10 +2,13 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/sdk/wire/pause"
 )
 
 // place is a turn's place in its pool. It can be given to others while the turn's owner is
@@ -73,4 +76,28 @@ func (p *place) take(ctx context.Context) error {
 	}
 	p.held = true
 	return nil
+}
+
+// bindClock lets the scope stop the turn's clock and lend its place. While a delegated turn's owner
+// is asked, the turns above it stand still too.
+func (j *Job) bindClock(ctx context.Context, pl *place) {
+	above := j.Hold
+	j.Scope.Pause = func() func(context.Context) error {
+		run, resume := pause.Hold(ctx), func(context.Context) error { return nil }
+		if above != nil {
+			resume = above()
+		}
+		pl.give()
+		return func(ctx context.Context) error {
+			defer run()
+			return errors.Join(resume(ctx), pl.take(ctx))
+		}
+	}
+	j.Scope.Left = func() time.Duration { return pause.Left(ctx) }
+	if j.Delegate {
+		j.Scope.Lend = func() func(context.Context) error {
+			pl.give()
+			return pl.take
+		}
+	}
 }

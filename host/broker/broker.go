@@ -50,17 +50,18 @@ type KV interface {
 
 // Config is what a Broker works with. Audit, Models, KV, Budgets, Secrets and Log are required.
 type Config struct {
-	Audit   Auditor
-	Models  func(role *host.Role, name string) (Model, error) // name "" = the role's default
-	KV      KV
-	Budgets Budgets
-	Secrets func(name string) (secret.Key, error)
-	Leaks   func() *secret.Matcher // of the secrets that the host has; nil = it has none
-	Log     hclog.Logger
-	Notice  func(s host.Scope, what string)         // tells the owner of a refusal; may be nil
-	Owner   *Approvals                              // who is asked; nil = nobody: what must be asked is denied
-	Proxy   func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
-	RootCAs *x509.CertPool                          // nil = the system's
+	Audit    Auditor
+	Models   func(role *host.Role, name string) (Model, error) // name "" = the role's default
+	KV       KV
+	Budgets  Budgets
+	Secrets  func(name string) (secret.Key, error)
+	Leaks    func() *secret.Matcher // of the secrets that the host has; nil = it has none
+	Log      hclog.Logger
+	Notice   func(s host.Scope, what string)         // tells the owner of a refusal; may be nil
+	Owner    *Approvals                              // who is asked; nil = nobody: what must be asked is denied
+	Delegate Delegator                               // nil = tasks cannot be given
+	Proxy    func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
+	RootCAs  *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.
 	Lookup func(ctx context.Context, network, name string) ([]netip.Addr, error)
 	// Dial connects d to an address that was vetted; d checks the socket's address once more.
@@ -117,6 +118,7 @@ type call struct {
 type turn struct {
 	asking chan struct{} // held by the call that asks the owner
 	http   atomic.Int64  // requests made
+	tasks  atomic.Int64  // given to other agents
 }
 
 // act is a capability: it checks raw, calls Broker.allow before it acts, and answers.
@@ -128,7 +130,7 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 	shared := &turn{asking: make(chan struct{}, 1)}
 	for name, a := range map[host.Capability]act{
 		host.CapHTTP: b.http, host.CapLLM: b.llm, host.CapKV: b.kv,
-		host.CapMessage: later, host.CapTask: later, host.CapAgent: later,
+		host.CapMessage: later, host.CapTask: later, host.CapAgent: b.agent,
 	} {
 		mux.HandleFunc("POST "+wire.PathCap+string(name), func(w http.ResponseWriter, r *http.Request) {
 			select {

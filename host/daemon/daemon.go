@@ -62,7 +62,8 @@ type Daemon struct {
 	badConfig string        // what is wrong with the file now, told already; belongs to watch
 
 	mu      sync.Mutex
-	notices map[host.TurnID]int // refusals shown so far, of turns that run
+	notices map[host.TurnID]int   // refusals shown so far, of turns that run
+	working map[host.AgentID]bool // agents that work on a task of another one
 
 	background context.CancelFunc
 	wg         sync.WaitGroup
@@ -80,7 +81,7 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 // use puts cfg in force for what begins from now on.
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
-		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Log: d.log.Named("broker"),
+		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Delegate: d.delegate, Log: d.log.Named("broker"),
 	}, nil)})
 	d.router.SetRoutes(routes(cfg))
 }
@@ -93,7 +94,7 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	}
 	d := &Daemon{
 		opt: opt, log: opt.Log, started: time.Now(), ready: make(chan struct{}), poke: make(chan struct{}, 1),
-		notices: make(map[host.TurnID]int), console: console.New(),
+		notices: make(map[host.TurnID]int), working: make(map[host.AgentID]bool), console: console.New(),
 	}
 	d.current.Store(&inForce{cfg: opt.Config})
 	defer func() {

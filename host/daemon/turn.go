@@ -47,7 +47,8 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	}
 	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Input: wire.Turn{
 		Turn: string(t.ID), System: system(cfg, role), History: history, Messages: chatMessages(t.Messages),
-		Tools: publicTools(scope), Skills: skillTexts(scope), DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
+		Tools: publicTools(scope), Skills: skillTexts(scope), Delegates: delegates(cfg, scope),
+		DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
 	}})
 	return d.harmless(role.Name, reply.Text, err)
 }

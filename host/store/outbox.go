@@ -68,6 +68,11 @@ func (s *Store) Mark(ctx context.Context, id host.MessageID, state SendState, re
 // Recover is called once at start: sends that the last host began and did not see end
 // become unknown. It returns how many.
 func (s *Store) Recover(ctx context.Context) (int64, error) {
+	_, err := s.db.ExecContext(ctx, // the turn that asked for them runs again, and asks again
+		`UPDATE turns SET state = 'failed', error = 'the host ended' WHERE parent IS NOT NULL AND state = 'running'`)
+	if err != nil {
+		return 0, fmt.Errorf("store: recover: %w", err)
+	}
 	res, err := s.db.ExecContext(ctx,
 		`UPDATE outbox SET state = 'unknown', error = 'the host stopped while it was being sent' WHERE state = 'sending'`)
 	if err != nil {

@@ -75,6 +75,11 @@ CREATE TABLE grants (
 `, `
 CREATE TABLE audit_head (
 	one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL);
+`, `
+ALTER TABLE turns ADD COLUMN parent TEXT;
+ALTER TABLE turns ADD COLUMN task TEXT NOT NULL DEFAULT '';
+ALTER TABLE turns ADD COLUMN reply TEXT NOT NULL DEFAULT '';
+CREATE INDEX turns_by_parent ON turns(parent) WHERE parent IS NOT NULL;
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.

@@ -26,7 +26,8 @@ func (s *Store) Begin(ctx context.Context, agent host.AgentID, fresh host.TurnID
 	t := Turn{ID: fresh, Agent: agent, Attempts: 1}
 	err := s.tx(ctx, func(tx *sql.Tx) error {
 		row := tx.QueryRowContext(ctx,
-			`SELECT id, attempts FROM turns WHERE agent = ? AND state = 'running' ORDER BY n LIMIT 1`, agent)
+			`SELECT id, attempts FROM turns WHERE agent = ? AND state = 'running' AND parent IS NULL
+			 ORDER BY n LIMIT 1`, agent)
 		switch err := row.Scan(&t.ID, &t.Attempts); {
 		case err == nil:
 			t.Attempts++
@@ -115,14 +116,14 @@ func (s *Store) Finish(ctx context.Context, turn host.TurnID, how Outcome, reaso
 func (s *Store) Interrupted(ctx context.Context) ([]host.Agent, error) {
 	return query(ctx, s.db, scanAgent,
 		`SELECT id, role, channel, account, chat FROM agents WHERE id IN
-		 (SELECT agent FROM turns WHERE state = 'running')`)
+		 (SELECT agent FROM turns WHERE state = 'running' AND parent IS NULL)`)
 }
 
 // History is the conversation of the last turns of agent that ended, oldest first: what was
 // said in a turn, then what was answered.
 func (s *Store) History(ctx context.Context, agent host.AgentID, turns int) ([]wire.ChatMessage, error) {
 	return query(ctx, s.db, scanChat, `
-		WITH last AS (SELECT n, id FROM turns WHERE agent = ?1 AND state = 'done' ORDER BY n DESC LIMIT ?2)
+		WITH last AS (SELECT n, id FROM turns WHERE agent = ?1 AND state = 'done' AND parent IS NULL ORDER BY n DESC LIMIT ?2)
 		SELECT role, sender, text, time FROM (
 			SELECT n, 0 AS part, seq, ?3 AS role, sender_name AS sender, text, time
 			FROM last JOIN messages ON messages.turn = last.id

@@ -40,6 +40,8 @@ type Host struct {
 	LLM   func(sdk.LLMRequest) (*sdk.LLMResponse, error)
 	Tools map[string]func(args sdk.RawMessage) sdk.ToolOutcome // by public name
 	KV    map[string]string
+	// Agents stands for the agents of other roles.
+	Agents func(sdk.AgentCall) sdk.AgentOutcome
 
 	Settings map[string]string // of the role, for the skill
 	Mounted  []string          // directories that stand for those below /mnt
@@ -150,6 +152,16 @@ func (h *Host) answer(name string, req []byte) (any, error) {
 		return h.kv(req)
 	case name == "tool" && h.Tools != nil:
 		return h.tools(req)
+	case name == "agent" && h.Agents != nil:
+		var calls []sdk.AgentCall
+		if err := h.read(name, req, &calls); err != nil {
+			return nil, err
+		}
+		var a wire.AgentResponse
+		for _, c := range calls {
+			a.Results = append(a.Results, h.Agents(c))
+		}
+		return a, nil
 	}
 	return nil, &sdk.Error{Status: wire.StatusDenied, Message: name + " is not granted"}
 }

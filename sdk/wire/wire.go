@@ -55,6 +55,8 @@ const (
 	MaxReply       = 256 << 10 // text of a reply
 	MaxToolArgs    = 1 << 20   // arguments of one tool call
 	MaxToolResult  = 1 << 20   // its result
+	MaxAgentCalls  = 8         // tasks in one call of nanoclaw_agent_1
+	MaxTask        = 64 << 10  // bytes of one of them
 	MaxStreams     = 64        // yamux streams open at once in one session
 )
 
@@ -274,6 +276,32 @@ type ChatMessage struct {
 	Time   string `json:"time,omitempty"` // RFC 3339
 }
 
+// AgentCall gives a task to an agent of another role. nanoclaw_agent_1 takes one, or an array of
+// at most MaxAgentCalls, which are worked on at once and answered in order.
+type AgentCall struct {
+	Role string `json:"role"`
+	Task string `json:"task"` // all that the other agent is told: it does not see the conversation
+}
+
+// AgentOutcome is what came of an AgentCall.
+type AgentOutcome struct {
+	Role    string `json:"role"`
+	Outcome string `json:"outcome"`           // Outcome…
+	Message string `json:"message,omitempty"` // one sentence when not ok
+	Text    string `json:"text,omitempty"`    // the answer: another agent's words, and so data
+}
+
+// AgentResponse answers nanoclaw_agent_1.
+type AgentResponse struct {
+	Results []AgentOutcome `json:"results"`
+}
+
+// Delegate is a role that an agent may give tasks to.
+type Delegate struct {
+	Role        string `json:"role"`
+	Description string `json:"description"`
+}
+
 // Turn is the body of PathTurn and, as it is, the arguments of a skill agent's `turn` tool.
 type Turn struct {
 	Turn       string        `json:"turn"`
@@ -283,6 +311,7 @@ type Turn struct {
 	Messages   []ChatMessage `json:"messages"`
 	Tools      []Tool        `json:"tools,omitempty"`  // public names
 	Skills     []SkillText   `json:"skills,omitempty"` // instructions that come with the role's skills
+	Delegates  []Delegate    `json:"delegates,omitempty"`
 	MaxSteps   int           `json:"max_steps,omitempty"`
 	DeadlineMS int           `json:"deadline_ms"` // from now
 }

@@ -6,6 +6,6 @@ package main
 
 import "github.com/nanoclaw/nanoclaw/sdk"
 
-func init() { sdk.Agent(sdk.Loop{}.Run) }
+func init() { sdk.Agent(sdk.Loop{Agents: sdk.CallAgents}.Run) }
 
 func main() {}

@@ -61,3 +61,6 @@ func KV(req []byte) ([]byte, wire.Status) { return current().Capability("kv", re
 
 // Tool stands for nanoclaw_tool_1.
 func Tool(req []byte) ([]byte, wire.Status) { return current().Capability("tool", req) }
+
+// Agent stands for nanoclaw_agent_1.
+func Agent(req []byte) ([]byte, wire.Status) { return current().Capability("agent", req) }

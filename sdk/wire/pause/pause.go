@@ -72,6 +72,20 @@ func Late(ctx context.Context) bool {
 	return c.holds == 0 && time.Now().After(c.end)
 }
 
+// Left is how much of ctx's own time is left; 0 without a clock.
+func Left(ctx context.Context) time.Duration {
+	c, _ := ctx.Value(key{}).(*clock)
+	if c == nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holds > 0 {
+		return c.left
+	}
+	return time.Until(c.end)
+}
+
 func (c *clock) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
