@@ -66,6 +66,7 @@ func (a *app) check(asJSON, chart bool) error {
 		return err
 	}
 	report := cfg.Examine()
+	report.Warnings = append(report.Warnings, keyWarnings(cfg)...)
 	switch {
 	case asJSON:
 		err = a.printJSON(checked{cfg.Path, report})

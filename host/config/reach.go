@@ -81,7 +81,8 @@ func (c *Config) Examine() Report {
 func (c *Config) own(r *host.Role) *Reach {
 	out := &Reach{
 		Role: r.Name, About: r.Description, Agent: r.Brain, Skills: some(r.Skills), Delegates: some(r.Delegates),
-		Model: c.modelOf(r), SentTo: c.away(r), LocalOnly: r.LocalOnly, AcceptRisk: r.AcceptRisk, Asked: []host.RoleName{}, Network: []string{}, Chats: []string{},
+		Model: c.modelOf(r), SentTo: c.away(r), LocalOnly: r.LocalOnly,
+		AcceptRisk: r.AcceptRisk, Asked: []host.RoleName{}, Network: []string{}, Chats: []string{},
 		Private: []Cause{}, Untrusted: []Cause{}, Outward: []Cause{},
 		Files: []string{fmt.Sprintf("its own workspace, at most %d MiB", r.Limits.Workspace.Bytes>>20)},
 	}
@@ -138,7 +139,7 @@ func (c *Config) warnings(g *graph, n host.RoleName) (out []string) {
 			"sensitive = true in [roles.%[1]s]", n, strings.Join(r.HTTP[i].Hosts, " ")))
 	}
 	if r.AcceptRisk != "" && !holds {
-		out = append(out, fmt.Sprintf("accept_risk in [roles.%s] says nothing: the risk is that of roles with private data", n))
+		out = append(out, fmt.Sprintf("accept_risk in [roles.%s] says nothing: it is for roles with private data", n))
 	}
 	return out
 }
