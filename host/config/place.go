@@ -31,8 +31,8 @@ var (
 // parts of a path: "my.environment" has ".env" in it and is none of them.
 var keyNames = strings.Fields(".ssh .gnupg .gpg .aws .azure .gcloud .kube .docker credentials .env .netrc _netrc " +
 	".npmrc .pypirc .pgpass .my.cnf .git-credentials .htpasswd .vault-token .terraform.d .oci .password-store .secret " +
-	".secrets .mozilla .thunderbird .claude .codex .gemini keychains keyrings private_key id_rsa id_dsa id_ecdsa id_ed25519 " +
-	"id_ecdsa_sk id_ed25519_sk credentials.json client_secret.json")
+	".secrets .mozilla .thunderbird .claude .codex .gemini keychains keyrings private_key id_rsa id_dsa " +
+	"id_ecdsa id_ed25519 id_ecdsa_sk id_ed25519_sk credentials.json client_secret.json")
 
 // KeyName reports whether a part of a path is one, or ".env." and a stage such as "production".
 func KeyName(part string) bool {
