@@ -96,7 +96,8 @@ func TestRefusedMounts(t *testing.T) {
 		much, sys, login, keys = "too much at once", "belongs to the system", "programs keep logins", "keys or logins are kept"
 	)
 	dirs(t, home, "in/deep/deeper", "alias -> in", "out -> /usr", "state -> .local/state/nanoclaw", "Dokumente/a", "a.env/b", "environment",
-		"Keys/.SSH/x", "hidden -> ~/.aws", ".aws", "app/.env.production", "app/.env.example", ".notes/x", "x/.config", "up -> in/..")
+		"Keys/.SSH/x", "hidden -> ~/.aws", ".aws", "app/.env.production", "app/.env.example", ".notes/x", "x/.config", "up -> in/..",
+		"x/.kube -> ~/in/deep")
 	write(t, filepath.Join(home, ".config/user-dirs.dirs"), "XDG_DOCUMENTS_DIR=\"$HOME/Dokumente\"\nXDG_MUSIC_DIR=\"$HOME/in\"\n")
 	write(t, filepath.Join(home, "file"), "")
 	t.Setenv("NANOCLAW_STATE", filepath.Join(home, "in", "state"))
@@ -109,7 +110,7 @@ func TestRefusedMounts(t *testing.T) {
 		"~/in": "holds " + home + "/in/state", "~/alias": "holds " + home + "/in/state",
 		"~/.notes": much, "~/.notes/x": "", "~/in/deep": "", "~/alias/deep": "", "~/Dokumente": much, "~/Dokumente/a": "",
 		"~/.config/x": login, "~/.config": login, "~/x/.config": "",
-		"~/.aws": keys, "~/hidden": keys, "~/Keys/.SSH/x": keys, "~/app/.env.production": keys, "~/app/.env.example": "",
+		"~/.aws": keys, "~/x/.kube": keys, "~/hidden": keys, "~/Keys/.SSH/x": keys, "~/app/.env.production": keys, "~/app/.env.example": "",
 		"~/a.env/b": "", "~/environment": "",
 	}
 	for _, p := range []string{

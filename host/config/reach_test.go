@@ -205,10 +205,12 @@ func TestLeaksAreFound(t *testing.T) {
 	leaks, safe, through := 0, 0, 0
 	for range 3000 {
 		c := randomRoles(rnd)
-		said := make(map[host.RoleName]string)
+		said, entry := make(map[host.RoleName]string), make(map[host.RoleName]string)
 		for _, p := range c.Examine().Problems {
 			name, rest, _ := strings.Cut(strings.TrimPrefix(p, "private data of role "), " can leak to whoever tricks the model: ")
-			said[host.RoleName(name)], _, _ = strings.Cut(rest, "; untrusted content comes in by ")
+			out, in, _ := strings.Cut(rest, "; untrusted content comes in by ")
+			in, _, _ = strings.Cut(in, "; keep")
+			said[host.RoleName(name)], entry[host.RoleName(name)] = out, in
 		}
 		d := distances(c)
 		for n, r := range c.Roles {
@@ -229,6 +231,9 @@ func TestLeaksAreFound(t *testing.T) {
 			}
 			if want < far {
 				leaks++
+				if got := length(t, d, entry[n]); got != 0 { // today all that sends outward reads untrusted content too
+					t.Fatalf("role %s: %q, untrusted content from %d steps away", n, entry[n], got)
+				}
 			} else {
 				safe++
 			}
