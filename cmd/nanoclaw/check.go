@@ -29,25 +29,31 @@ type checked struct {
 }
 
 func (a *app) checkCmd() *cobra.Command {
-	var asJSON bool
+	var asJSON, chart bool
 	c := &cobra.Command{
 		Use: "check", Short: "Check the configuration and say what each role can reach", Args: cobra.NoArgs,
 		Long: `Check the configuration and say in plain words what each role can reach.
 
 A role that holds private data (mounts, or sensitive = true), reads untrusted content
 (public_web, http answers, messages of others than the owner) and can send outward
-(public_web, http) can be tricked into giving the data away: the lethal trifecta. What
-roles have is carried along delegation, both ways. It is a problem unless the roles with
-the private data say accept_risk = "why".
+(public_web, http, answers to others) can be tricked into giving the data away: the
+lethal trifecta. What roles have is carried along delegation, both ways, and from a role
+that writes a directory to those that mount it. It is a problem, with the way named,
+unless the roles with the private data say accept_risk = "why".
+
+A model on another machine that gets private data, and keys in mounted directories, are
+warnings. --mermaid draws it all for a Mermaid viewer; problems are on stderr then.
 
 Exit code 0 without problems, 1 with.`,
-		RunE: func(*cobra.Command, []string) error { return a.check(asJSON) },
+		RunE: func(*cobra.Command, []string) error { return a.check(asJSON, chart) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&chart, "mermaid", false, "print a flowchart in Mermaid's language, and nothing else")
+	c.MarkFlagsMutuallyExclusive("json", "mermaid")
 	return c
 }
 
-func (a *app) check(asJSON bool) error {
+func (a *app) check(asJSON, chart bool) error {
 	cfg, err := a.loadConfig()
 	var invalid *config.Error
 	if asJSON && errors.As(err, &invalid) {
@@ -60,9 +66,16 @@ func (a *app) check(asJSON bool) error {
 		return err
 	}
 	report := cfg.Examine()
-	if asJSON {
+	report.Warnings = append(report.Warnings, keyWarnings(cfg)...)
+	switch {
+	case asJSON:
 		err = a.printJSON(checked{cfg.Path, report})
-	} else {
+	case chart:
+		_, err = io.WriteString(a.stdout, mermaid(cfg, report))
+		for _, s := range report.Problems {
+			fmt.Fprintln(a.stderr, "problem:", s)
+		}
+	default:
 		fmt.Fprintln(a.stdout, cfg.Path)
 		for _, r := range report.Roles {
 			fmt.Fprintln(a.stdout)

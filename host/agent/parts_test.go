@@ -24,7 +24,8 @@ func TestPlan(t *testing.T) {
 	k := newKit(t, inProcess, func(c *Config) { c.Engine = mounted{c.Engine} })
 	j := k.job(t, "agent-1", "")
 	role := j.Scope.Role
-	role.Mounts = []host.Mount{{Name: "finance", Path: "/srv/finance"}, {Name: "out", Path: "/srv/out", Write: true}}
+	finance, out := realDir(t), realDir(t)
+	role.Mounts = []host.Mount{{Name: "finance", Path: finance}, {Name: "out", Path: out, Write: true}}
 	role.Skills = []host.SkillName{"calc", "files", "reader", "web", "absent"}
 	add := func(name host.SkillName, hex string, needs ...host.Need) {
 		j.Scope.Skills[name] = &host.Skill{Dir: "/admitted/" + string(name), Digest: host.Digest("sha256:" + hex), Manifest: host.Manifest{
@@ -74,8 +75,8 @@ func TestPlan(t *testing.T) {
 		{Source: "/admitted/brain", Target: "/skills/b0"},
 		{Source: filepath.Join(k.dir, "calc"), Target: "/skills/" + strings.Repeat("c", 64)},
 		{Source: ws, Target: "/workspace", Write: true},
-		{Source: "/srv/finance", Target: "/mnt/finance"},
-		{Source: "/srv/out", Target: "/mnt/out", Write: true},
+		{Source: finance, Target: "/mnt/finance"},
+		{Source: out, Target: "/mnt/out", Write: true},
 		{Source: "/admitted/files", Target: "/skills/f0"},
 		{Source: "/admitted/reader", Target: "/skills/r0"},
 	}
@@ -99,7 +100,7 @@ func (mounted) Path(b host.Bind) string { return b.Target }
 
 // TestPlanKey changes one thing after the other: a spare must not be used for another.
 func TestPlanKey(t *testing.T) {
-	k := newKit(t, inProcess, nil)
+	k, dir := newKit(t, inProcess, nil), realDir(t)
 	key := func(change func(*Job)) string {
 		j := k.job(t, "a", "")
 		change(&j)
@@ -126,7 +127,7 @@ func TestPlanKey(t *testing.T) {
 			j.Scope.Role.Withhold = []host.Capability{host.CapFS}
 			j.Scope.Skills["brain"].Manifest.Capabilities[0].Optional = true
 		},
-		"mount": func(j *Job) { j.Scope.Role.Mounts = []host.Mount{{Name: "x", Path: "/x"}} },
+		"mount": func(j *Job) { j.Scope.Role.Mounts = []host.Mount{{Name: "x", Path: dir}} },
 		"quota": func(j *Job) { j.Scope.Role.Limits.Workspace.Bytes++ },
 	} {
 		if key(change) == same {
@@ -135,8 +136,25 @@ func TestPlanKey(t *testing.T) {
 	}
 }
 
+// realDir is a directory without a symlink on the way to it.
+func realDir(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestPlanRefuses(t *testing.T) {
 	k := newKit(t, inProcess, nil)
+	dir := realDir(t)
+	if err := errors.Join(os.Mkdir(dir+"/checked", 0o700), os.Remove(dir+"/checked"), os.Symlink("/etc", dir+"/checked")); err != nil {
+		t.Fatal(err)
+	}
+	mount := func(path string) func(*Job) {
+		return func(j *Job) { j.Scope.Role.Mounts = []host.Mount{{Name: "m", Path: path}} }
+	}
 	for name, tc := range map[string]struct {
 		change func(*Job)
 		kind   error
@@ -144,6 +162,9 @@ func TestPlanRefuses(t *testing.T) {
 		"brain not granted": {func(j *Job) { j.Scope.Role.Withhold = []host.Capability{host.CapFS} }, host.ErrDenied},
 		"brain missing":     {func(j *Job) { delete(j.Scope.Skills, "brain") }, host.ErrDenied},
 		"path":              {func(j *Job) { j.FS = map[host.SkillName][]wire.Preopen{"brain": {{Guest: "/etc"}}} }, nil},
+		"mount is a link":   {mount(dir + "/checked"), host.ErrDenied},
+		"mount leads away":  {mount(dir + "/checked/ssl"), host.ErrDenied},
+		"mount is gone":     {mount(dir + "/none"), host.ErrDenied},
 		"agent ID":          {func(j *Job) { j.Scope.Agent.ID = "../a" }, nil},
 		"no such workspace": {func(j *Job) { j.Workspace = "/no/such" }, os.ErrNotExist},
 	} {

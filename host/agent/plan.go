@@ -127,6 +127,11 @@ func (m *Manager) addFiles(j Job, p *plan, s *wire.LoadSkill, k *host.Skill) err
 	}
 	for _, t := range mounts {
 		guest := path.Join(mountsDir, t.Name)
+		// The configuration was checked a while ago, and Docker follows symlinks.
+		if real, err := filepath.EvalSymlinks(t.Path); err != nil || real != t.Path {
+			return fmt.Errorf("%w: mount %s: %s is gone, or a symlink leads elsewhere since the configuration was read",
+				host.ErrDenied, t.Name, t.Path)
+		}
 		s.Preopens = append(s.Preopens, wire.Preopen{
 			Guest: guest, Path: p.bind(m, t.Path, guest, t.Write && !readOnly), ReadOnly: readOnly || !t.Write,
 		})

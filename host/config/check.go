@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,9 +31,11 @@ var (
 // builder makes a Config of a decoded file.
 type builder struct {
 	*decoder
-	dir    string // of the file
-	flags  Overrides
-	silent map[string]bool // paths with a problem already: what is missing there was written wrongly
+	dir     string // of the file
+	flags   Overrides
+	guarded []string        // files that decide what NanoClaw does
+	allowed []string        // directories that mounts must be in
+	silent  map[string]bool // paths with a problem already: what is missing there was written wrongly
 }
 
 func (b *builder) fail(path, format string, args ...any) {
@@ -52,6 +55,7 @@ func (b *builder) build(c *Config, f *file) {
 		c.Secrets[name] = b.source(c, "secrets."+name, f.Secrets[name])
 	}
 	b.models(c, f)
+	b.mountRules(c, f)
 	b.roles(c, f)
 	c.Routes = b.routes(c, f.Routes)
 }
@@ -213,9 +217,14 @@ func (b *builder) source(c *Config, path string, s source) host.SecretSource {
 	}
 	if s.File != "" {
 		s.File = b.path(s.File)
+		b.guarded = append(b.guarded, s.File)
 	}
-	if len(s.Command) > 0 && strings.TrimSpace(s.Command[0]) == "" {
-		b.fail(path, "command must begin with a program")
+	if len(s.Command) > 0 {
+		if strings.TrimSpace(s.Command[0]) == "" {
+			b.fail(path, "command must begin with a program")
+		}
+		program, _ := exec.LookPath(s.Command[0]) // not there: nothing to guard yet
+		b.guarded = append(b.guarded, program)
 	}
 	return s.host()
 }

@@ -2,7 +2,7 @@
 //
 // It owns where the file is looked for (find.go), what may be written in it (file.go),
 // how strictly it is read (decode.go), what every value must be (check.go, role.go,
-// mount.go) and what the roles can reach together (reach.go). Every problem of a file is
+// mount.go, place.go) and what the roles can reach together (reach.go, path.go). Every problem of a file is
 // reported at once, one sentence each, with its line.
 //
 // It must never hold a secret's value, only where it comes from; never repeat what was

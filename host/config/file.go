@@ -22,6 +22,7 @@ type file struct {
 	Skills    skillsTable              `toml:"skills"`
 	Engine    engineTable              `toml:"engine"`
 	Network   networkTable             `toml:"network"`
+	Mounts    mountsTable              `toml:"mounts"`
 	Roles     map[string]roleTable     `toml:"roles"`
 	Routes    []routeTable             `toml:"routes"`
 }
@@ -51,6 +52,10 @@ type skillsTable struct {
 
 type networkTable struct {
 	Proxy string `toml:"proxy"`
+}
+
+type mountsTable struct {
+	Allow []string `toml:"allow"`
 }
 
 type engineTable struct {

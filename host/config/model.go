@@ -187,6 +187,17 @@ func (p Provider) ready() bool {
 	return true
 }
 
+// away are the providers on other machines that may answer for a role.
+func (c *Config) away(r *host.Role) []string {
+	out := []string{}
+	for _, m := range c.Choices(r) {
+		if m.Provider != offline && !c.Providers[m.Provider].Local && !slices.Contains(out, m.Provider) {
+			out = append(out, m.Provider)
+		}
+	}
+	return out
+}
+
 // modelOf says where what a role reads is sent.
 func (c *Config) modelOf(r *host.Role) string {
 	var out []string
@@ -202,6 +213,9 @@ func (c *Config) modelOf(r *host.Role) string {
 	}
 	if out[0] == offline && c.Model.Provider == auto && r.Model == "" {
 		out[0] = "offline, because no provider has a key"
+	}
+	if r.LocalOnly {
+		suffix += "; local_only: no other machine is asked"
 	}
 	return strings.Join(out, "; if that fails, ") + suffix
 }

@@ -1,20 +1,25 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/nanoclaw/nanoclaw/host"
 )
 
-// never are directories that no agent gets, nor anything below them.
-var never = []string{"/proc", "/sys", "/dev", "/run", "/var/run"}
-
-// mounts resolves the directories of a role. Symlinks are followed now, once: what the
-// kernel mounts later is the path that was checked.
+// mounts resolves the directories of a role. Symlinks are followed now, once: what the kernel
+// mounts later is the path that was checked, and host/agent refuses it if it leads elsewhere by then.
+//
+// The allow-list is the file itself: the directories that its roles name, bounded by [mounts]
+// allow or, without that, by the home directory. The file is the owner's, as a list in a second
+// place would be, as long as no agent can write it. So no mount holds the configuration, or
+// anything else that decides what NanoClaw does, or a symlink on the way to it.
 func (b *builder) mounts(c *Config, at string, tables []mountTable) (out []host.Mount) {
 	for i, t := range tables {
 		at := fmt.Sprintf("%s.mounts[%d]", at, i)
@@ -41,44 +46,124 @@ func (b *builder) mounts(c *Config, at string, tables []mountTable) (out []host.
 	return out
 }
 
-func (b *builder) mountPath(c *Config, written string) (string, error) {
-	if written == "" || !filepath.IsAbs(written) && written[0] != '~' {
-		return "", fmt.Errorf("%q must be an absolute path, or begin with ~/", written)
+// mountRules prepares what every mount is compared with. Sources of secrets are guarded already.
+func (b *builder) mountRules(c *Config, f *file) {
+	program, _ := os.Executable()
+	b.guarded = append(b.guarded, c.Path, c.SkillsDir, c.StateDir, program)
+	for _, r := range f.Roles {
+		b.guarded = append(b.guarded, b.path(r.PromptFile)) // without one, the directory of the configuration
 	}
-	path := b.path(written)
+	b.guarded = slices.DeleteFunc(b.guarded, func(p string) bool { return !filepath.IsAbs(p) })
+	slices.Sort(b.guarded)
+	for _, root := range f.Mounts.Allow {
+		path, err := b.absolute(root)
+		if err == nil {
+			err = refused(path, resolved(path))
+		}
+		if err != nil {
+			b.fail("mounts.allow", "%q %v", root, err)
+		}
+		b.allowed = append(b.allowed, resolved(path))
+	}
+	if f.Mounts.Allow == nil {
+		home, _ := homeDir() // none: no mount gets as far as the list
+		b.allowed = []string{home}
+	}
+}
+
+// mountPath is where a written path really is, when that may be mounted.
+func (b *builder) mountPath(c *Config, written string) (string, error) {
+	path, err := b.absolute(written)
+	if err != nil {
+		return "", fmt.Errorf("%q %w", written, err)
+	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", written, reason(err))
 	}
 	if st, err := os.Stat(real); err != nil || !st.IsDir() {
-		return "", fmt.Errorf("%s is not a directory", written)
+		return "", fmt.Errorf("%s is not a directory; of single files, mount the directory that they are in", written)
 	}
-	if err := aboveHome(written, path, real); err != nil {
-		return "", err
+	if err := refused(path, real); err != nil {
+		return "", fmt.Errorf("%s %w", written, err)
 	}
-	state := resolved(c.StateDir)
-	if within(real, state) || within(state, real) {
-		return "", fmt.Errorf("%s holds, or is in, the state of NanoClaw", written)
+	for _, own := range b.guarded {
+		if passes(own, real) {
+			return "", fmt.Errorf("%s holds %s, or a symlink to it, which is not for agents", written, own)
+		}
 	}
-	if slices.ContainsFunc(never, func(d string) bool { return within(real, d) }) || within("/etc/passwd", real) {
-		return "", fmt.Errorf("%s belongs to the system", written)
+	if below(real, resolved(c.StateDir)) || below(real, resolved(c.SkillsDir)) {
+		return "", fmt.Errorf("%s belongs to NanoClaw", written)
+	}
+	if !slices.ContainsFunc(b.allowed, func(root string) bool { return within(real, root) }) {
+		return "", fmt.Errorf("%s is %s, outside of %s; if you mean it, list it as allow in [mounts]",
+			written, real, strings.Join(b.allowed, " and "))
+	}
+	if err := syscall.Access(real, readAndEnter); err != nil {
+		return "", fmt.Errorf("%s: %w: give the user that runs nanoclaw the right to read it", written, err)
 	}
 	return real, nil
 }
 
-// aboveHome refuses the home directory as a whole, and a symlink in it that leads out.
-func aboveHome(written, path, real string) error {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil
+const readAndEnter = 4 | 1
+
+// absolute is a written path, and never one beside the file.
+func (b *builder) absolute(written string) (string, error) {
+	if !filepath.IsAbs(written) && written != "~" && !strings.HasPrefix(written, "~/") {
+		return "", errors.New("must be an absolute path, or begin with ~/")
 	}
-	if within(resolved(home), real) {
-		return fmt.Errorf("%s is or holds your whole home directory; name a directory in it", written)
+	_, err := homeDir()
+	return b.path(written), err
+}
+
+// apart refuses a mount on whose way is a name that an agent can replace: it could put a symlink
+// there, and Docker would follow it at the next start.
+func (b *builder) apart(c *Config, f *file) {
+	for _, n := range slices.Sorted(maps.Keys(f.Roles)) {
+		for i, t := range f.Roles[n].Mounts {
+			path, err := b.absolute(t.Path)
+			if err != nil {
+				continue
+			}
+			at := fmt.Sprintf("roles.%s.mounts[%d].path", n, i)
+			for _, w := range slices.Sorted(maps.Keys(c.Roles)) {
+				for _, m := range c.Roles[w].Mounts {
+					if m.Write && passes(path, m.Path) {
+						b.fail(at, "%s leads through %s, where role %s could put a symlink in its place: mount that read-only, "+
+							"or another directory", t.Path, m.Path, w)
+					}
+				}
+			}
+		}
 	}
-	if within(path, home) && !within(real, resolved(home)) {
-		return fmt.Errorf("%s leads out of your home directory, to %s; write that if you mean it", written, real)
+}
+
+// passes reports whether resolving p looks up a name in dir.
+func passes(p, dir string) bool {
+	seen := make(map[string]string)
+	trail(p, seen)
+	for _, at := range seen {
+		if below(at, dir) && !below(dir, at) {
+			return true
+		}
 	}
-	return nil
+	return false
+}
+
+// trail adds to seen every name that resolving p looks up, as written and where it really is.
+func trail(p string, seen map[string]string) {
+	if seen[p] != "" || p == "/" {
+		return
+	}
+	at := filepath.Join(resolved(filepath.Dir(p)), filepath.Base(p))
+	seen[p] = at
+	if link, err := os.Readlink(at); err == nil {
+		if !filepath.IsAbs(link) {
+			link = filepath.Join(filepath.Dir(at), link)
+		}
+		trail(filepath.Clean(link), seen)
+	}
+	trail(filepath.Dir(p), seen)
 }
 
 // within reports whether p is dir or below it. Both are clean.

@@ -24,6 +24,8 @@ type Reach struct {
 	Agent      host.SkillName   `json:"agent"`
 	Skills     []host.SkillName `json:"skills"`
 	Model      string           `json:"model"`
+	SentTo     []string         `json:"sent_to"` // providers on other machines, which get what it reads
+	LocalOnly  bool             `json:"local_only"`
 	Network    []string         `json:"network"` // empty: none
 	Files      []string         `json:"files"`
 	Delegates  []host.RoleName  `json:"delegates"`
@@ -43,88 +45,44 @@ type Cause struct {
 
 func (c Cause) String() string { return fmt.Sprintf("%s (%s)", c.Role, c.What) }
 
-// Examine walks the delegation graph. What one role holds or reads, the roles it works with
-// may come to hold or read: a task carries data one way and its answer the other. So the
-// three legs are those of everything connected, in both directions.
+// Examine carries the three legs along everything on which data goes from one role to another,
+// and applies the rule of the lethal trifecta to what each role comes to hold.
 func (c *Config) Examine() Report {
 	rep := Report{Roles: []Reach{}, Problems: []string{}, Warnings: []string{}}
-	names := slices.Sorted(maps.Keys(c.Roles))
-	reach := make(map[host.RoleName]*Reach)
-	for _, n := range names {
-		reach[n] = c.own(c.Roles[n])
-	}
-	for _, n := range names {
-		for _, d := range c.Roles[n].Delegates {
-			reach[d].Asked = append(reach[d].Asked, n)
-		}
-	}
-	seen := make(map[host.RoleName]bool)
-	for _, n := range names {
-		if group := connected(reach, n); !seen[n] {
-			for _, g := range group {
-				seen[g] = true
+	g := c.graph()
+	for _, n := range g.names {
+		r := *g.own[n]
+		r.Private, r.Untrusted, r.Outward = []Cause{}, []Cause{}, []Cause{}
+		for _, m := range g.names {
+			if _, ok := g.from[m].before[n]; ok {
+				r.Private = append(r.Private, g.own[m].Private...)
+				r.Untrusted = append(r.Untrusted, g.own[m].Untrusted...)
 			}
-			rep.Problems = append(rep.Problems, c.carry(reach, group)...)
+			if _, ok := g.from[n].before[m]; ok {
+				r.Outward = append(r.Outward, g.own[m].Outward...)
+			}
+			if slices.Contains(c.Roles[m].Delegates, n) {
+				r.Asked = append(r.Asked, m)
+			}
 		}
+		rep.Roles = append(rep.Roles, r)
+		if leak := g.leak(n); leak != "" && r.AcceptRisk == "" {
+			rep.Problems = append(rep.Problems, leak)
+		}
+		rep.Warnings = append(rep.Warnings, c.warnings(g, n)...)
 	}
-	for _, n := range names {
-		rep.Roles = append(rep.Roles, *reach[n])
-	}
-	rep.Warnings = append(rep.Warnings, c.warnings()...)
-	if len(names) == 0 {
+	if len(g.names) == 0 {
 		rep.Problems = append(rep.Problems, "there is no role, so nobody answers; add [roles.main]")
 	}
 	return rep
-}
-
-// connected lists n and every role that delegation leads to, either way.
-func connected(reach map[host.RoleName]*Reach, n host.RoleName) []host.RoleName {
-	group := []host.RoleName{n}
-	for i := 0; i < len(group); i++ {
-		for _, next := range append(slices.Clone(reach[group[i]].Delegates), reach[group[i]].Asked...) {
-			if !slices.Contains(group, next) {
-				group = append(group, next)
-			}
-		}
-	}
-	slices.Sort(group)
-	return group
-}
-
-// carry gives every role of a group what the others bring, and applies the rule of the lethal
-// trifecta. The risk is accepted by the roles whose private data it is: their owner's loss.
-func (c *Config) carry(reach map[host.RoleName]*Reach, group []host.RoleName) []string {
-	var private, untrusted, outward []Cause
-	for _, n := range group {
-		private = append(private, reach[n].Private...)
-		untrusted = append(untrusted, reach[n].Untrusted...)
-		outward = append(outward, reach[n].Outward...)
-	}
-	var refuse []string
-	for _, n := range group {
-		r := reach[n]
-		if len(r.Private) > 0 && r.AcceptRisk == "" {
-			refuse = append(refuse, string(n))
-		}
-		r.Private, r.Untrusted, r.Outward = private, untrusted, outward
-	}
-	if len(refuse) == 0 || len(untrusted) == 0 || len(outward) == 0 {
-		return nil
-	}
-	who := "role " + string(group[0]) + " by itself"
-	if len(group) > 1 {
-		who = fmt.Sprintf("roles %s, which work together,", list(group))
-	}
-	return []string{fmt.Sprintf("%s can leak private data to whoever tricks the model: private data: %s; "+
-		"untrusted content: %s; a way out: %s; keep them apart, or write accept_risk = \"why\" in %s",
-		who, list(private), list(untrusted), list(outward), strings.Join(refuse, " and "))}
 }
 
 // own is what a role has without the others.
 func (c *Config) own(r *host.Role) *Reach {
 	out := &Reach{
 		Role: r.Name, About: r.Description, Agent: r.Brain, Skills: some(r.Skills), Delegates: some(r.Delegates),
-		Model: c.modelOf(r), AcceptRisk: r.AcceptRisk, Asked: []host.RoleName{}, Network: []string{}, Chats: []string{},
+		Model: c.modelOf(r), SentTo: c.away(r), LocalOnly: r.LocalOnly,
+		AcceptRisk: r.AcceptRisk, Asked: []host.RoleName{}, Network: []string{}, Chats: []string{},
 		Private: []Cause{}, Untrusted: []Cause{}, Outward: []Cause{},
 		Files: []string{fmt.Sprintf("its own workspace, at most %d MiB", r.Limits.Workspace.Bytes>>20)},
 	}
@@ -159,16 +117,33 @@ func (c *Config) own(r *host.Role) *Reach {
 			continue
 		}
 		out.Chats = append(out.Chats, chat(t))
-		if len(t.Senders) > 0 {
-			out.Untrusted = append(out.Untrusted, Cause{r.Name, "messages of " + strings.Join(t.Senders, " ")})
+		if len(t.Senders) > 0 { // messages of others never reach an agent: they are recorded only
+			who := strings.ReplaceAll(strings.Join(t.Senders, " "), "*", "anyone")
+			out.Untrusted = append(out.Untrusted, Cause{r.Name, "messages of " + who})
+			out.Outward = append(out.Outward, Cause{r.Name, "answers to " + who})
 		}
 	}
+	// A grant of messages to other chats, once there is one, is Outward here.
 	return out
 }
 
-func (c *Config) warnings() (out []string) {
-	if r := c.Roles["main"]; r != nil && (r.PublicWeb || len(r.HTTP) > 0 || len(r.Mounts) > 0) {
+// warnings are about role n.
+func (c *Config) warnings(g *graph, n host.RoleName) (out []string) {
+	r := c.Roles[n]
+	if n == "main" && (r.PublicWeb || len(r.HTTP) > 0 || len(r.Mounts) > 0) {
 		out = append(out, "role main orchestrates and sees every answer: give its http, public_web and mounts to other roles")
+	}
+	if private := g.nearest(n, func(r Reach) []Cause { return r.Private }); private != "" && len(g.own[n].SentTo) > 0 {
+		out = append(out, fmt.Sprintf("private data is sent to the model of role %s, at %s: %s; model.local_only = true in "+
+			"[roles.%[1]s] keeps it on this machine", n, strings.Join(g.own[n].SentTo, " and "), private))
+	}
+	holds := len(g.own[n].Private) > 0
+	if i := slices.IndexFunc(r.HTTP, func(g host.HTTPGrant) bool { return g.Private }); i >= 0 && !holds {
+		out = append(out, fmt.Sprintf("role %s reaches private addresses (%s): if what answers there is private, write "+
+			"sensitive = true in [roles.%[1]s]", n, strings.Join(r.HTTP[i].Hosts, " ")))
+	}
+	if r.AcceptRisk != "" && !holds {
+		out = append(out, fmt.Sprintf("accept_risk in [roles.%s] says nothing: it is for roles with private data", n))
 	}
 	return out
 }
@@ -220,12 +195,3 @@ func chat(t host.Route) string {
 
 // some is s, never nil, for JSON.
 func some[T any](s []T) []T { return append([]T{}, s...) }
-
-// list joins with commas.
-func list[T any](items []T) string {
-	out := make([]string, len(items))
-	for i, it := range items {
-		out[i] = fmt.Sprint(it)
-	}
-	return strings.Join(out, ", ")
-}

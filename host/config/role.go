@@ -30,6 +30,7 @@ func (b *builder) roles(c *Config, f *file) {
 		b.named(roleName, "roles", name)
 		c.Roles[host.RoleName(name)] = b.role(c, name, f.Roles[name])
 	}
+	b.apart(c, f)
 	for _, name := range names {
 		b.delegates(c, c.Roles[host.RoleName(name)])
 	}
