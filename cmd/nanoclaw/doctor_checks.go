@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/container"
 	"github.com/nanoclaw/nanoclaw/host/daemon"
@@ -234,13 +234,31 @@ func (d *doctor) checkRuntime() {
 	d.add(ok("runtime", "%s", strings.Join(d.info.Runtimes, ", ")))
 }
 
-// checkContainer builds the image where it is missing, starts one agent container just as
-// a turn would, and compares it with the list.
+// checkContainer starts one agent container just as a turn would, and compares it with the list.
 func (d *doctor) checkContainer(ctx context.Context) {
 	if d.cfg == nil || d.runner == "" {
 		d.add(warning("container", "", "not tried: that needs a valid configuration and a runner"))
 		return
 	}
+	d.withEngine(ctx, func(ctx context.Context, e *daemon.Engine) {
+		d.add(ok("image", "%s", e.Image))
+		began := time.Now()
+		role := d.cfg.Roles[slices.Min(slices.Collect(maps.Keys(d.cfg.Roles)))]
+		s, err := d.inspect(ctx, e, role)
+		switch {
+		case err != nil:
+			d.add(failure("container", "", err))
+		case len(s.drift) > 0:
+			d.add(failure("container", "nothing should run here before this is understood",
+				fmt.Errorf("a live agent container is not as hardened as it must be:\n%s", strings.Join(s.drift, "\n"))))
+		default:
+			d.add(ok("container", "started in %d ms, hardened as listed", time.Since(began).Milliseconds()))
+		}
+	})
+}
+
+// withEngine builds the image where it is missing.
+func (d *doctor) withEngine(ctx context.Context, f func(context.Context, *daemon.Engine)) {
 	ctx, cancel := context.WithTimeout(ctx, tryContainer)
 	defer cancel()
 	engine, err := daemon.OpenEngine(ctx, d.cfg, d.log)
@@ -249,36 +267,7 @@ func (d *doctor) checkContainer(ctx context.Context) {
 		return
 	}
 	defer engine.Close()
-	d.add(ok("image", "%s", engine.Image))
-	began := time.Now()
-	drift, err := drift(ctx, engine, d.limits())
-	switch {
-	case err != nil:
-		d.add(failure("container", "", err))
-	case len(drift) > 0:
-		d.add(failure("container", "nothing should run here before this is understood",
-			fmt.Errorf("a live agent container is not as hardened as it must be:\n%s", strings.Join(drift, "\n"))))
-	default:
-		d.add(ok("container", "started in %d ms, hardened as listed", time.Since(began).Milliseconds()))
-	}
-}
-
-func (d *doctor) limits() host.Limits {
-	for _, r := range d.cfg.Roles {
-		return r.Limits
-	}
-	return host.Limits{Memory: 256 << 20, CPUs: 1, PIDs: 128}
-}
-
-func drift(ctx context.Context, e *daemon.Engine, limits host.Limits) (found []string, err error) {
-	c, err := e.Start(ctx, host.Spec{
-		Image: e.Image, Args: []string{"serve"}, Limits: limits, Labels: map[string]string{"agent": "doctor"},
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	return e.Docker.InspectDrift(ctx, c.ID())
+	f(ctx, engine)
 }
 
 // checkPlugins scans the files as admission would; it compiles none of them.

@@ -103,6 +103,12 @@ func (d *Docker) InspectDrift(ctx context.Context, id string) ([]string, error) 
 	return drift, nil
 }
 
+// Inspect is what the daemon says of a container, as its JSON has it.
+func (d *Docker) Inspect(ctx context.Context, id string) ([]byte, error) {
+	_, raw, err := d.api.ContainerInspectWithRaw(ctx, id, false)
+	return raw, d.explain("inspect container "+id, err)
+}
+
 // specOf is what a container may differ in: its image, arguments, binds, limits, runtime and labels.
 func specOf(c *api.Config, h *api.HostConfig) host.Spec {
 	s := host.Spec{Image: c.Image, Args: c.Cmd, Runtime: h.Runtime, Labels: map[string]string{}}
