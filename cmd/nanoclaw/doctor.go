@@ -45,8 +45,9 @@ which is started, compared with the list of what isolates it, and removed again.
 
 With --fix, first make sure that a Docker daemon answers: on Debian, Ubuntu and their
 relatives, as root, install docker.io and start it. It says what it will do and asks;
---yes answers for you. It never starts a second daemon, and none where DOCKER_HOST or a
-Docker context points elsewhere. On other systems it says what to do.
+--yes answers for you. Where the configuration asks for runsc (gVisor) and that daemon does not
+know it, it installs that package and adds it to daemon.json beside what is there. It never
+starts a second daemon, and none where DOCKER_HOST or a Docker context points elsewhere. On other systems it says what to do.
 
 With --audit-container, it starts an agent container of each role and prints a score table of
 that alone: the checks of section 5 of docker-bench-security that apply, on what the daemon and

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/container"
 	"github.com/nanoclaw/nanoclaw/host/daemon"
@@ -39,22 +40,37 @@ type doctor struct {
 
 func (d *doctor) add(c ...check) { d.checks = append(d.checks, c...) }
 
-// fix makes a daemon answer, unless this installation does without containers.
+// fix makes a daemon answer and know gVisor, where this installation needs them.
 func (d *doctor) fix(ctx context.Context, yes bool) error {
-	if cfg, err := d.loadConfig(); err == nil && cfg.Engine.Runtime == daemon.RuntimeNone {
+	cfg, invalid := d.loadConfig()
+	if invalid == nil && cfg.Engine.Runtime == daemon.RuntimeNone {
 		return nil
 	}
 	endpoint, source, err := container.Endpoint()
 	if err != nil {
 		return err
 	}
-	return d.newSetup(endpoint, source, yes, func(ctx context.Context) error {
-		docker, _, err := d.ask(ctx)
-		if err == nil {
-			err = docker.Close()
+	gvisor := invalid == nil && slices.Contains(daemon.Runtimes(cfg), gVisor)
+	known := func(gvisor bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			docker, info, err := d.ask(ctx)
+			if err != nil {
+				return err
+			}
+			if gvisor && !slices.Contains(info.Runtimes, gVisor) {
+				err = fmt.Errorf("%w: the daemon does not know %s", host.ErrNotFound, gVisor)
+			}
+			return errors.Join(err, docker.Close())
 		}
+	}
+	s := d.newSetup(endpoint, source, yes, known(false))
+	if err := s.ensureDaemon(ctx); err != nil || !gvisor {
 		return err
-	}).ensureDaemon(ctx)
+	}
+	if s.ping = known(true); s.ping(ctx) == nil {
+		return nil
+	}
+	return s.ensureGVisor(ctx)
 }
 
 // examine runs every check.
@@ -217,21 +233,19 @@ func (d *doctor) checkArch() {
 }
 
 func (d *doctor) checkRuntime() {
-	want := map[string]bool{}
+	var want []string
 	if d.cfg != nil {
-		want[d.cfg.Engine.Runtime] = true
-		for _, r := range d.cfg.Roles {
-			want[r.Runtime] = true
-		}
+		want = daemon.Runtimes(d.cfg)
 	}
-	for name := range want {
-		if name != "" && !slices.Contains(d.info.Runtimes, name) {
-			d.add(failure("runtime", "register it in the daemon's daemon.json, or choose another in engine.runtime",
-				fmt.Errorf("%q is not known to the daemon, which has %s", name, strings.Join(d.info.Runtimes, ", "))))
+	known := strings.Join(d.info.Runtimes, ", ")
+	for _, name := range want {
+		if !slices.Contains(d.info.Runtimes, name) {
+			d.add(failure("runtime", "for "+gVisor+": nanoclaw doctor --fix; else register it in the daemon's daemon.json, "+
+				"or choose another in engine.runtime", fmt.Errorf("%q is not known to the daemon, which has %s", name, known)))
 			return
 		}
 	}
-	d.add(ok("runtime", "%s", strings.Join(d.info.Runtimes, ", ")))
+	d.add(ok("runtime", "%s", known))
 }
 
 // checkContainer starts one agent container just as a turn would, and compares it with the list.

@@ -269,8 +269,8 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestAdmitterKey(t *testing.T) {
-	base := Admitter{RunnerDigest: "a", Runtime: "runc"}
-	keys := []string{base.Key(), (&Admitter{RunnerDigest: "b", Runtime: "runc"}).Key(), (&Admitter{RunnerDigest: "a", Runtime: "runsc"}).Key()}
+	base := Admitter{RunnerDigest: "a", Runtimes: []string{"runc"}}
+	keys := []string{base.Key(), (&Admitter{RunnerDigest: "b", Runtimes: []string{"runc"}}).Key(), (&Admitter{RunnerDigest: "a", Runtimes: []string{"runsc"}}).Key()}
 	if base.Key() != keys[0] || keys[0] == keys[1] || keys[0] == keys[2] || filepath.Base(keys[0]) != keys[0] {
 		t.Errorf("keys %q", keys)
 	}
