@@ -47,7 +47,8 @@ With --fix, first make sure that a Docker daemon answers: on Debian, Ubuntu and 
 relatives, as root, install docker.io and start it. It says what it will do and asks;
 --yes answers for you. Where the configuration asks for runsc (gVisor) and that daemon does not
 know it, it installs that package and adds it to daemon.json beside what is there. It never
-starts a second daemon, and none where DOCKER_HOST or a Docker context points elsewhere. On other systems it says what to do.
+starts a second daemon, and none where DOCKER_HOST or a Docker context points elsewhere.
+On other systems it says what to do.
 
 With --audit-container, it starts an agent container of each role and prints a score table of
 that alone: the checks of section 5 of docker-bench-security that apply, on what the daemon and

@@ -27,9 +27,10 @@ func (s *setup) ensureGVisor(ctx context.Context) error {
 		return fmt.Errorf("%w: the Docker daemon does not know %s, and only root can change that, where it runs: "+
 			"https://gvisor.dev/docs/user_guide/quick_start/docker/", host.ErrUnavailable, gVisor)
 	}
-	s.say("The Docker daemon does not know gVisor. This will\n  - install the package " + gVisor +
-		" (apt-get), unless it is there\n  - add it to the runtimes in " + daemonJSON + ", keeping what is there and a copy of it\n" +
-		"  - have the daemon read that (SIGHUP)")
+	s.say(`The Docker daemon does not know gVisor. This will
+  - install the package runsc (apt-get), unless it is there
+  - add it to the runtimes in ` + daemonJSON + ` beside what is there, with a copy of that
+  - have the daemon read it (SIGHUP)`)
 	if ok, err := s.confirm("Go on?"); err != nil {
 		return err
 	} else if !ok {

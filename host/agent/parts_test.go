@@ -247,6 +247,9 @@ func TestAdmit(t *testing.T) {
 			if tc.module == "slow" {
 				a.timeout = 5 * time.Second
 			}
+			if tc.module == "fifo" && testRuntime == "runsc" {
+				t.Skip("a pipe made there is gVisor's own and never comes to the machine")
+			}
 			in, out := filepath.Join(t.TempDir(), "in.wasm"), t.TempDir()
 			if err := os.WriteFile(in, []byte(tc.module), 0o444); err != nil {
 				t.Fatal(err)

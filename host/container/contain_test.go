@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	api "github.com/docker/docker/api/types/container"
 
@@ -268,4 +269,36 @@ func pids() int64 {
 		return 128
 	}
 	return 32
+}
+
+// TestAmicontained runs amicontained as the runner of an agent container: `make audit` builds it and
+// says where. As PID 1 it once hung until it was killed from outside, so it has a deadline.
+func TestAmicontained(t *testing.T) {
+	path := os.Getenv("NANOCLAW_AMICONTAINED")
+	if path == "" {
+		t.Skip("make audit runs it")
+	}
+	d, _ := engine(t)
+	image, _, err := d.EnsureImage(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := d.Start(t.Context(), host.Spec{Image: image, Limits: limits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(patience, func() { c.Close() }).Stop()
+	said, _ := io.ReadAll(c)
+	c.Close()
+	fmt.Printf("%s", said)
+	for _, want := range []string{"pid: true", "Capabilities:\n", "Seccomp: filtering"} {
+		if !strings.Contains(string(said), want) && testRuntime == "" {
+			t.Errorf("amicontained does not say %q: %s", want, c.Exit().Log)
+		}
+	}
+	for _, cap := range []string{"BOUNDING ->", "PERMITTED ->", "EFFECTIVE ->"} {
+		if strings.Contains(string(said), cap) {
+			t.Errorf("amicontained found capabilities")
+		}
+	}
 }
