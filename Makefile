@@ -20,7 +20,7 @@ DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
 # STAGE NAME COMMAND… runs COMMAND and says how long it took.
 STAGE := stage() { local TIMEFORMAT="  %1R s  $$1"; shift; time "$$@"; }; stage
 
-.PHONY: help build skills run test test-all check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
+.PHONY: help build skills run test test-all test-gvisor gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -68,6 +68,22 @@ test: build docker race toolchains ## every test, those that need Docker include
 test-all: build docker race toolchains ## what takes longer too: long tests, and each fuzz target for FUZZTIME
 	@$(STAGE) test-all go test -race -timeout 60m ./...
 	@$(MAKE) fuzz
+
+# What apt has none of is built from its module; `doctor` registers it with the Docker daemon.
+GVISOR := gvisor.dev/gvisor/runsc@v0.0.0-20260905035102-160fafc42237
+ON_GVISOR := env NANOCLAW_TEST_RUNTIME=runsc go test -count=1
+
+gvisor: build docker
+	@command -v runsc >/dev/null || { command -v apt-get >/dev/null && apt-get -qq update && \
+		apt-cache show runsc 2>/dev/null | grep -q ^Package; } || env CGO_ENABLED=0 GOBIN=/usr/local/bin go install $(GVISOR)
+	@bin/nanoclaw doctor --fix --yes --runtime runsc
+
+test-gvisor: gvisor ## the suites that run agents, on gVisor instead of runc
+	@$(STAGE) test-gvisor $(ON_GVISOR) -short -timeout 30m ./host/container ./host/agent ./cmd/nanoclaw
+
+gvisor-short: gvisor ## of them: containment, a real runner, chat turns and skill calls
+	@$(STAGE) gvisor-short $(ON_GVISOR) -timeout 10m \
+		-run '^(TestContainment|TestHardening|TestRealRunner|TestAuditContainer|TestRoleOnGVisor)$$' ./host/container ./host/agent ./cmd/nanoclaw
 
 # The race detector needs a C compiler.
 race: | go

@@ -57,7 +57,8 @@ func (l *Loop) offerDelegates(to []wire.Delegate) {
 	}
 	l.delegates = true
 	l.Tools = append(l.Tools[:len(l.Tools):len(l.Tools)], wire.Tool{
-		Name: delegateTool, Description: "Gives a task to another agent and returns its answer. Several at once are worked on at once.",
+		Name:        delegateTool,
+		Description: "Gives a task to another agent and returns its answer. Several at once are worked on at once.",
 		InputSchema: RawMessage(`{"type":"object","required":["role","task"],"properties":{"role":{"type":"string","enum":` +
 			string(roles) + `},"task":{"type":"string"}}}`),
 	})

@@ -16,6 +16,10 @@ func asInit(log hclog.Logger) (context.Context, func()) {
 	if os.Getpid() != 1 {
 		return ctx, stop
 	}
+	// What one process of a container has in memory is no other's to read or change.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		log.Warn("memory is open to other processes of this container", "error", err)
+	}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	go func() {

@@ -37,7 +37,7 @@ func failure(name, fix string, err error) check {
 }
 
 func (a *app) doctorCmd() *cobra.Command {
-	var fix, yes, asJSON, arch bool
+	var fix, yes, asJSON, arch, audit bool
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check this machine and this installation", Args: cobra.NoArgs,
 		Long: `Check everything that a turn needs, from the configuration to a live agent container,
@@ -45,8 +45,14 @@ which is started, compared with the list of what isolates it, and removed again.
 
 With --fix, first make sure that a Docker daemon answers: on Debian, Ubuntu and their
 relatives, as root, install docker.io and start it. It says what it will do and asks;
---yes answers for you. It never starts a second daemon, and none where DOCKER_HOST or a
-Docker context points elsewhere. On other systems it says what to do.
+--yes answers for you. Where the configuration asks for runsc (gVisor) and that daemon does not
+know it, it installs that package and adds it to daemon.json beside what is there. It never
+starts a second daemon, and none where DOCKER_HOST or a Docker context points elsewhere.
+On other systems it says what to do.
+
+With --audit-container, it starts an agent container of each role and prints a score table of
+that alone: the checks of section 5 of docker-bench-security that apply, on what the daemon and
+/proc say of the live container, and the whole list of what isolates it.
 
 Exit code 0 when nothing failed; warnings are no failures.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,11 +66,18 @@ Exit code 0 when nothing failed; warnings are no failures.`,
 					return err
 				}
 			}
-			d.examine(cmd.Context())
+			if audit {
+				d.auditContainer(cmd.Context())
+			} else {
+				d.examine(cmd.Context())
+			}
 			if asJSON {
 				return errors.Join(a.printJSON(d.checks), d.verdict())
 			}
 			d.print()
+			if audit {
+				fmt.Fprintln(a.stdout, "\n"+d.score())
+			}
 			return d.verdict()
 		},
 	}
@@ -72,6 +85,7 @@ Exit code 0 when nothing failed; warnings are no failures.`,
 	f.BoolVar(&fix, "fix", false, "make a Docker daemon answer, installing it where needed")
 	f.BoolVarP(&yes, "yes", "y", false, "with --fix: do not ask")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&audit, "audit-container", false, "only audit live agent containers: CIS Docker benchmark, section 5")
 	f.BoolVar(&arch, "arch", false, "only print the architecture that the runner must be built for")
 	_ = f.MarkHidden("arch")
 	return c
@@ -80,7 +94,7 @@ Exit code 0 when nothing failed; warnings are no failures.`,
 // print shows the checks as a table, in colour on a terminal.
 func (d *doctor) print() {
 	colour := isTerminal(d.stdout) && os.Getenv("NO_COLOR") == ""
-	marks := map[string]string{stateOK: "ok  ", stateWarning: "warn", stateFailure: "FAIL"}
+	marks := map[string]string{stateOK: "ok  ", stateWarning: "warn", stateFailure: "FAIL", stateNA: "n/a "}
 	colours := map[string]string{stateOK: "\x1b[32m", stateWarning: "\x1b[33m", stateFailure: red}
 	width := 0
 	for _, c := range d.checks {

@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -39,22 +40,37 @@ type doctor struct {
 
 func (d *doctor) add(c ...check) { d.checks = append(d.checks, c...) }
 
-// fix makes a daemon answer, unless this installation does without containers.
+// fix makes a daemon answer and know gVisor, where this installation needs them.
 func (d *doctor) fix(ctx context.Context, yes bool) error {
-	if cfg, err := d.loadConfig(); err == nil && cfg.Engine.Runtime == daemon.RuntimeNone {
+	cfg, invalid := d.loadConfig()
+	if invalid == nil && cfg.Engine.Runtime == daemon.RuntimeNone {
 		return nil
 	}
 	endpoint, source, err := container.Endpoint()
 	if err != nil {
 		return err
 	}
-	return d.newSetup(endpoint, source, yes, func(ctx context.Context) error {
-		docker, _, err := d.ask(ctx)
-		if err == nil {
-			err = docker.Close()
+	gvisor := invalid == nil && slices.Contains(daemon.Runtimes(cfg), gVisor)
+	known := func(gvisor bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			docker, info, err := d.ask(ctx)
+			if err != nil {
+				return err
+			}
+			if gvisor && !slices.Contains(info.Runtimes, gVisor) {
+				err = fmt.Errorf("%w: the daemon does not know %s", host.ErrNotFound, gVisor)
+			}
+			return errors.Join(err, docker.Close())
 		}
+	}
+	s := d.newSetup(endpoint, source, yes, known(false))
+	if err := s.ensureDaemon(ctx); err != nil || !gvisor {
 		return err
-	}).ensureDaemon(ctx)
+	}
+	if s.ping = known(true); s.ping(ctx) == nil {
+		return nil
+	}
+	return s.ensureGVisor(ctx)
 }
 
 // examine runs every check.
@@ -217,30 +233,46 @@ func (d *doctor) checkArch() {
 }
 
 func (d *doctor) checkRuntime() {
-	want := map[string]bool{}
+	var want []string
 	if d.cfg != nil {
-		want[d.cfg.Engine.Runtime] = true
-		for _, r := range d.cfg.Roles {
-			want[r.Runtime] = true
-		}
+		want = daemon.Runtimes(d.cfg)
 	}
-	for name := range want {
-		if name != "" && !slices.Contains(d.info.Runtimes, name) {
-			d.add(failure("runtime", "register it in the daemon's daemon.json, or choose another in engine.runtime",
-				fmt.Errorf("%q is not known to the daemon, which has %s", name, strings.Join(d.info.Runtimes, ", "))))
+	known := strings.Join(d.info.Runtimes, ", ")
+	for _, name := range want {
+		if !slices.Contains(d.info.Runtimes, name) {
+			d.add(failure("runtime", "for "+gVisor+": nanoclaw doctor --fix; else register it in the daemon's daemon.json, "+
+				"or choose another in engine.runtime", fmt.Errorf("%q is not known to the daemon, which has %s", name, known)))
 			return
 		}
 	}
-	d.add(ok("runtime", "%s", strings.Join(d.info.Runtimes, ", ")))
+	d.add(ok("runtime", "%s", known))
 }
 
-// checkContainer builds the image where it is missing, starts one agent container just as
-// a turn would, and compares it with the list.
+// checkContainer starts one agent container just as a turn would, and compares it with the list.
 func (d *doctor) checkContainer(ctx context.Context) {
 	if d.cfg == nil || d.runner == "" {
 		d.add(warning("container", "", "not tried: that needs a valid configuration and a runner"))
 		return
 	}
+	d.withEngine(ctx, func(ctx context.Context, e *daemon.Engine) {
+		d.add(ok("image", "%s", e.Image))
+		began := time.Now()
+		role := d.cfg.Roles[slices.Min(slices.Collect(maps.Keys(d.cfg.Roles)))]
+		s, err := d.inspect(ctx, e, role)
+		switch {
+		case err != nil:
+			d.add(failure("container", "", err))
+		case len(s.drift) > 0:
+			d.add(failure("container", "nothing should run here before this is understood",
+				fmt.Errorf("a live agent container is not as hardened as it must be:\n%s", strings.Join(s.drift, "\n"))))
+		default:
+			d.add(ok("container", "started in %d ms, hardened as listed", time.Since(began).Milliseconds()))
+		}
+	})
+}
+
+// withEngine builds the image where it is missing.
+func (d *doctor) withEngine(ctx context.Context, f func(context.Context, *daemon.Engine)) {
 	ctx, cancel := context.WithTimeout(ctx, tryContainer)
 	defer cancel()
 	engine, err := daemon.OpenEngine(ctx, d.cfg, d.log)
@@ -249,36 +281,7 @@ func (d *doctor) checkContainer(ctx context.Context) {
 		return
 	}
 	defer engine.Close()
-	d.add(ok("image", "%s", engine.Image))
-	began := time.Now()
-	drift, err := drift(ctx, engine, d.limits())
-	switch {
-	case err != nil:
-		d.add(failure("container", "", err))
-	case len(drift) > 0:
-		d.add(failure("container", "nothing should run here before this is understood",
-			fmt.Errorf("a live agent container is not as hardened as it must be:\n%s", strings.Join(drift, "\n"))))
-	default:
-		d.add(ok("container", "started in %d ms, hardened as listed", time.Since(began).Milliseconds()))
-	}
-}
-
-func (d *doctor) limits() host.Limits {
-	for _, r := range d.cfg.Roles {
-		return r.Limits
-	}
-	return host.Limits{Memory: 256 << 20, CPUs: 1, PIDs: 128}
-}
-
-func drift(ctx context.Context, e *daemon.Engine, limits host.Limits) (found []string, err error) {
-	c, err := e.Start(ctx, host.Spec{
-		Image: e.Image, Args: []string{"serve"}, Limits: limits, Labels: map[string]string{"agent": "doctor"},
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	return e.Docker.InspectDrift(ctx, c.ID())
+	f(ctx, engine)
 }
 
 // checkPlugins scans the files as admission would; it compiles none of them.

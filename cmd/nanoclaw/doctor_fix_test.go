@@ -83,6 +83,10 @@ func (m *machine) run(_ context.Context, name string, args ...string) error {
 	switch {
 	case !m.works[name]:
 		return errors.New("exit status 1: no luck")
+	case slices.Contains(args, gVisor):
+		m.write("/usr/sbin/"+gVisor, "")
+	case name == "kill":
+		m.up = true
 	case slices.Contains(args, "install"):
 		m.write("/usr/sbin/dockerd", "")
 	case name == "service" || name == "systemctl":
@@ -265,5 +269,60 @@ func TestSystemEnv(t *testing.T) {
 	}
 	if strings.Contains(strings.Join(env, "\n"), "sk-secret") {
 		t.Errorf("the environment of daemons holds a key: %q", env)
+	}
+}
+
+// TestFixGVisor: what a daemon.json said before stays in it, and beside it.
+func TestFixGVisor(t *testing.T) {
+	const kept = `{"runtimes": {"kata": {"path": "/k"}}, "default-shm-size": 12345678901234567890, "x": {"b": 1, "a": [null]}}`
+	for name, tc := range map[string]struct {
+		files  map[string]string
+		uid    int
+		refuse bool
+		err    string
+		holds  []string
+	}{
+		"nothing there":    {holds: []string{`"runsc"`, `"--network=none"`}},
+		"kept":             {files: map[string]string{daemonJSON: kept}, holds: []string{`"kata"`, "12345678901234567890", `"b": 1`, `"runsc"`}},
+		"there already":    {files: map[string]string{"/usr/sbin/runsc": ""}, holds: []string{`"runsc"`}},
+		"broken":           {files: map[string]string{daemonJSON: "{"}, err: "unexpected end of JSON", holds: []string{"{"}},
+		"odd":              {files: map[string]string{daemonJSON: `{"runtimes": 3}`}, err: "cannot unmarshal", holds: []string{`{"runtimes": 3}`}},
+		"not root":         {uid: 1000, err: "only root"},
+		"the user said no": {refuse: true, err: errDeclined.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &machine{t: t, root: t.TempDir(), works: map[string]bool{"apt-get": true, "kill": true}, hung: errors.New("unknown"), answer: !tc.refuse}
+			m.write("/var/run/docker.pid", "79")
+			m.write("/proc/79/comm", "dockerd\n")
+			for path, text := range tc.files {
+				m.write(path, text)
+			}
+			s := m.setup()
+			s.uid = tc.uid
+			err := s.ensureGVisor(t.Context())
+			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("error %v, want %q", err, tc.err)
+			}
+			got, _ := os.ReadFile(filepath.Join(m.root, daemonJSON))
+			for _, part := range tc.holds {
+				if !strings.Contains(string(got), part) {
+					t.Errorf("daemon.json lacks %s: %s", part, got)
+				}
+			}
+			if len(tc.holds) == 0 && len(got) > 0 {
+				t.Errorf("daemon.json was written: %s", got)
+			}
+			if before, had := tc.files[daemonJSON]; had && tc.err == "" {
+				if b, err := os.ReadFile(filepath.Join(m.root, daemonJSON+".before-nanoclaw")); err != nil || string(b) != before {
+					t.Errorf("no copy of what was there: %q, %v", b, err)
+				}
+			}
+			if hup := slices.Contains(m.did, "kill -HUP 79"); hup != (tc.err == "") {
+				t.Errorf("did %q", m.did)
+			}
+			if installed := len(m.did) > 2; tc.files["/usr/sbin/runsc"] != "" && installed {
+				t.Errorf("installed what was there: %q", m.did)
+			}
+		})
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// testRuntime is the OCI runtime under test; "" is the daemon's default. `make test-gvisor` sets it.
+var testRuntime = os.Getenv("NANOCLAW_TEST_RUNTIME")
+
 // installation is what `make build` makes, made once for all tests of this package: the
 // real programs, the bundled skills, and a state in which those were admitted.
 type installation struct {
@@ -90,6 +93,9 @@ func (i installation) config(engine string) string {
 		panic(err)
 	}
 	s := strings.Replace(string(shipped), `dir = "plugins"`, fmt.Sprintf("dir = %q", i.plugins), 1)
+	if testRuntime != "" && !strings.Contains(engine, "runtime") {
+		engine += fmt.Sprintf("runtime = %q\n", testRuntime)
+	}
 	return strings.Replace(s, "[engine]\n", "[engine]\n"+engine, 1)
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -32,7 +33,7 @@ const (
 type Admitter struct {
 	Engine       host.Engine
 	Image        string
-	Runtime      string // OCI runtime; "" = the engine's default
+	Runtimes     []string // OCI runtimes to compile for; none = the engine's default
 	RunnerDigest string
 	Log          hclog.Logger
 	timeout      time.Duration // 0 = admitTimeout
@@ -41,7 +42,7 @@ type Admitter struct {
 // Key says for which runner, runtime and machine compiled skills are.
 func (a *Admitter) Key() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%+v\n%+v",
-		a.RunnerDigest, a.Runtime, runtime.GOARCH, cpu.X86, cpu.ARM64))
+		a.RunnerDigest, strings.Join(a.Runtimes, " "), runtime.GOARCH, cpu.X86, cpu.ARM64))
 	return hex.EncodeToString(sum[:16])
 }
 
@@ -58,10 +59,20 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
 	defer cancel()
+	// Compiled code is for the CPU features that a runtime shows; each adds what it lacks to one cache.
+	for _, r := range append([]string{""}, a.Runtimes...)[min(1, len(a.Runtimes)):] {
+		if err := a.compile(ctx, r, wasmPath, outDir); err != nil {
+			return err
+		}
+	}
+	return seal(outDir, maxCompiled, maxCompiledN)
+}
+
+func (a *Admitter) compile(ctx context.Context, ociRuntime, wasmPath, outDir string) error {
 	in := host.Bind{Source: wasmPath, Target: "/skills/in.wasm"}
 	out := host.Bind{Source: outDir, Target: workspaceDir, Write: true}
 	c, err := a.Engine.Start(ctx, host.Spec{
-		Image: a.Image, Runtime: a.Runtime, Binds: []host.Bind{in, out},
+		Image: a.Image, Runtime: ociRuntime, Binds: []host.Bind{in, out},
 		Args:   []string{"admit", a.Engine.Path(in), a.Engine.Path(out)},
 		Limits: host.Limits{Memory: admitMemory, CPUs: 1, PIDs: 128}, Labels: map[string]string{"agent": "admit"},
 	})
@@ -72,10 +83,7 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 	if cerr := c.Close(); cerr != nil {
 		a.Log.Warn("container not removed", "container", c.ID(), "error", cerr)
 	}
-	if err != nil {
-		return err
-	}
-	return seal(outDir, maxCompiled, maxCompiledN)
+	return err
 }
 
 // result is what the container says, or how it ended.

@@ -268,6 +268,9 @@ func TestAdmit(t *testing.T) {
 			if tc.module == "slow" {
 				a.timeout = 5 * time.Second
 			}
+			if tc.module == "fifo" && testRuntime == "runsc" {
+				t.Skip("a pipe made there is gVisor's own and never comes to the machine")
+			}
 			in, out := filepath.Join(t.TempDir(), "in.wasm"), t.TempDir()
 			if err := os.WriteFile(in, []byte(tc.module), 0o444); err != nil {
 				t.Fatal(err)
@@ -290,8 +293,8 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestAdmitterKey(t *testing.T) {
-	base := Admitter{RunnerDigest: "a", Runtime: "runc"}
-	keys := []string{base.Key(), (&Admitter{RunnerDigest: "b", Runtime: "runc"}).Key(), (&Admitter{RunnerDigest: "a", Runtime: "runsc"}).Key()}
+	base := Admitter{RunnerDigest: "a", Runtimes: []string{"runc"}}
+	keys := []string{base.Key(), (&Admitter{RunnerDigest: "b", Runtimes: []string{"runc"}}).Key(), (&Admitter{RunnerDigest: "a", Runtimes: []string{"runsc"}}).Key()}
 	if base.Key() != keys[0] || keys[0] == keys[1] || keys[0] == keys[2] || filepath.Base(keys[0]) != keys[0] {
 		t.Errorf("keys %q", keys)
 	}

@@ -20,7 +20,9 @@ const (
 // Delegator runs a task as a turn of an agent of role, under that role's own grants, and returns
 // its answer. place is the task's place in the turn of from: the same in a re-run. hold is what
 // from does while the task's owner is asked something.
-type Delegator func(ctx context.Context, from host.Scope, role host.RoleName, place, task string, hold Hold) (string, error)
+type Delegator func(
+	ctx context.Context, from host.Scope, role host.RoleName, place, task string, hold Hold,
+) (string, error)
 
 // Hold stops a turn's clock and gives its place away until resume.
 type Hold func() (resume func(context.Context) error)

@@ -154,7 +154,7 @@ func TestShippedVariants(t *testing.T) {
 		return []string{"[roles." + role + "]\n", "[roles." + role + "]\n" + lines + "\n"}
 	}
 	sender := []string{"# senders", "senders"}
-	http := []string{"\n# http = [ { hosts", "\nhttp = [ { hosts", "# [secrets.weather]\n# env", "[secrets.brave]\nenv"}
+	http := []string{"\n# http = [ { hosts = [\"api.search", "\nhttp = [ { hosts = [\"api.search", "# [secrets.weather]\n# env", "[secrets.brave]\nenv"}
 	const (
 		rw      = `mounts = [ { path = "~/share", mode = "rw" } ]`
 		private = "sensitive = true"

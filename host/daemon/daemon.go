@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,7 +82,8 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 // use puts cfg in force for what begins from now on.
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
-		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Delegate: d.delegate, Log: d.log.Named("broker"),
+		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Delegate: d.delegate,
+		Log: d.log.Named("broker"),
 	}, nil)})
 	d.router.SetRoutes(routes(cfg))
 }
@@ -102,6 +104,9 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 			d.close()
 		}
 	}()
+	if err := safe(opt.Config); err != nil {
+		return nil, err
+	}
 	if err := d.openState(ctx); err != nil {
 		return nil, err
 	}
@@ -258,6 +263,14 @@ func routes(cfg *config.Config) []host.Route {
 		out = append(out, host.Route{Channel: console.Name, Chat: "*", Role: "main"})
 	}
 	return out
+}
+
+// safe refuses a configuration by which private data can leak, as `nanoclaw check` does.
+func safe(cfg *config.Config) error {
+	if p := cfg.Examine().Problems; len(p) > 0 {
+		return fmt.Errorf("%w: %s: %s", host.ErrDenied, cfg.Path, strings.Join(p, "; "))
+	}
+	return nil
 }
 
 // IsState reports whether dir was made by this program.

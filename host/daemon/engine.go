@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -33,10 +35,10 @@ var processID = strings.ToLower(rand.Text()[:16])
 // Engine is what agents run on: an engine, the image to start and the runner in it.
 type Engine struct {
 	host.Engine
-	Image   string // image ID; the runner's path without containers
-	Runner  string // digest of the runner
-	runtime string // OCI runtime; "" without containers
-	Docker  *container.Docker
+	Image    string   // image ID; the runner's path without containers
+	Runner   string   // digest of the runner
+	runtimes []string // OCI runtimes in use; none without containers
+	Docker   *container.Docker
 }
 
 // OpenEngine connects to the configured engine and makes sure that the agent image is there.
@@ -70,13 +72,23 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 	if built {
 		log.Info("agent image built", "image", image)
 	}
-	return &Engine{Engine: d, Image: image, Runner: digest, Docker: d, runtime: cfg.Engine.Runtime}, nil
+	return &Engine{Engine: d, Image: image, Runner: digest, Docker: d, runtimes: Runtimes(cfg)}, nil
+}
+
+// Runtimes are the OCI runtimes that a configuration asks for, sorted.
+func Runtimes(cfg *config.Config) []string {
+	names := []string{cfg.Engine.Runtime}
+	for _, r := range cfg.Roles {
+		names = append(names, cmp.Or(r.Runtime, cfg.Engine.Runtime))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Admitter compiles plugins on this engine.
 func (e *Engine) Admitter(log hclog.Logger) *agent.Admitter {
 	return &agent.Admitter{
-		Engine: e.Engine, Image: e.Image, Runtime: e.runtime, RunnerDigest: e.Runner, Log: log,
+		Engine: e.Engine, Image: e.Image, Runtimes: e.runtimes, RunnerDigest: e.Runner, Log: log,
 	}
 }
 

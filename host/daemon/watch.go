@@ -117,6 +117,9 @@ func (d *Daemon) refresh(ctx context.Context) {
 func (d *Daemon) reload() {
 	was := d.config()
 	now, err := was.Reload()
+	if err == nil {
+		err = safe(now)
+	}
 	if err != nil {
 		if text := err.Error(); text != d.badConfig {
 			d.badConfig = text

@@ -9,7 +9,9 @@ import (
 
 // BeginDelegated makes the row of a turn that another turn asked for, or takes it up again when the
 // turn above it is run again. It has no messages: task is all that its agent is told.
-func (s *Store) BeginDelegated(ctx context.Context, t host.TurnID, a host.AgentID, parent host.TurnID, task string) error {
+func (s *Store) BeginDelegated(
+	ctx context.Context, t host.TurnID, a host.AgentID, parent host.TurnID, task string,
+) error {
 	_, err := s.db.ExecContext(ctx,
 		`INSERT INTO turns (id, agent, state, created, parent, task) VALUES (?,?,'running',?,?,?)
 		 ON CONFLICT (id) DO UPDATE SET state = 'running', attempts = attempts + 1, ended = NULL, error = ''`,
