@@ -83,7 +83,7 @@ test-gvisor: gvisor ## the suites that run agents, on gVisor instead of runc
 
 gvisor-short: gvisor ## of them: containment, a real runner, chat turns and skill calls
 	@$(STAGE) gvisor-short $(ON_GVISOR) -timeout 10m \
-		-run '^(TestContainment|TestHardening|TestRealRunner|TestAuditContainer|TestRoleOnGVisor)$$' ./host/container ./host/agent ./cmd/nanoclaw
+		-run '^(TestContainment|TestRealRunner|TestRoleOnGVisor)$$' ./host/container ./host/agent ./cmd/nanoclaw
 
 # The race detector needs a C compiler.
 race: | go
