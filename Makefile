@@ -20,7 +20,7 @@ DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
 # STAGE NAME COMMAND… runs COMMAND and says how long it took.
 STAGE := stage() { local TIMEFORMAT="  %1R s  $$1"; shift; time "$$@"; }; stage
 
-.PHONY: help build skills run test test-all test-gvisor gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
+.PHONY: audit help build skills run test test-all test-gvisor gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -77,6 +77,13 @@ gvisor: build docker
 	@command -v runsc >/dev/null || { command -v apt-get >/dev/null && apt-get -qq update && \
 		apt-cache show runsc 2>/dev/null | grep -q ^Package; } || env CGO_ENABLED=0 GOBIN=/usr/local/bin go install $(GVISOR)
 	@bin/nanoclaw doctor --fix --yes --runtime runsc
+
+audit: build docker ## score a live agent container: docker-bench-security section 5, and amicontained
+	@bin/nanoclaw doctor --audit-container
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && (cd "$$dir" && go mod init x 2>/dev/null && \
+		go mod edit -require=github.com/genuinetools/amicontained@v0.4.9 && \
+		CGO_ENABLED=0 go build -mod=mod -o amicontained github.com/genuinetools/amicontained) && \
+		NANOCLAW_AMICONTAINED="$$dir/amicontained" go test -count=1 -timeout 2m -v -run '^TestAmicontained$$' ./host/container
 
 test-gvisor: gvisor ## the suites that run agents, on gVisor instead of runc
 	@$(STAGE) test-gvisor $(ON_GVISOR) -short -timeout 30m ./host/container ./host/agent ./cmd/nanoclaw
