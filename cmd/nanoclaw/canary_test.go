@@ -43,8 +43,8 @@ func (c canary) in(b []byte) bool {
 	return false
 }
 
-// TestCanary: what one agent was told is in nothing that another can read or is given. Not yet built,
-// and to be added here with their capabilities: delegation results, attachments, messages, tasks.
+// TestCanary: what one agent was told, and what it was told by one that it gave a task to, is in nothing
+// that another can read or is given. Not yet built, and to be added here: attachments, messages.
 func TestCanary(t *testing.T) {
 	word, c := newCanary()
 	var web sync.Map // what the outside was asked
@@ -70,8 +70,10 @@ func TestCanary(t *testing.T) {
 	}
 	text := strings.Replace(string(b), s.plugins, plugins, 1)
 	grant := fmt.Sprintf(`http = [ { scheme = "http", hosts = ["127.0.0.1"], port = %s, private = true } ]`, server.URL[strings.LastIndex(server.URL, ":")+1:])
+	text += "\n[roles.helper]\ndescription = \"a test\"\nprompt = \"x\"\nskills = [\"keeper\", \"spy\"]\n"
 	for _, role := range []string{"alpha", "beta"} {
 		text += fmt.Sprintf("\n[roles.%s]\ndescription = \"a test\"\nprompt = \"x\"\naccept_risk = \"a test\"\n%s\n", role, grant)
+		text += "delegates = [\"helper\"]\n"
 		text += map[string]string{"alpha": `skills = ["keeper", "spy"]`, "beta": `skills = ["spy"]`}[role] + "\n"
 	}
 	for chat, role := range map[string]string{"a": "alpha", "alias": "alpha", "samerole": "alpha", "other": "beta"} {
@@ -102,6 +104,27 @@ func TestCanary(t *testing.T) {
 		t.Fatalf("workspaces %v, %v", dirs, err)
 	}
 	a := dirs[0].Name()
+	// The agent of role helper that works for this chat keeps the word too, and answers with it.
+	ask("a", "give it away", modeltest.Answer{Uses: []modeltest.Use{task("helper", "keep "+word)}},
+		use("keeper_put", fmt.Sprintf(`{"text":%q}`, word)), modeltest.Answer{Text: word}, modeltest.Answer{Text: "Done."})
+	if dirs, err = os.ReadDir(filepath.Join(s.state, "workspaces")); err != nil || len(dirs) != 2 {
+		t.Fatalf("workspaces %v, %v", dirs, err)
+	}
+	helper := dirs[0].Name()
+	if helper == a {
+		helper = dirs[1].Name()
+	}
+	others := func(path string) bool { return !strings.Contains(path, a) && !strings.Contains(path, helper) }
+	for _, chat := range []string{"samerole", "other"} { // and the one that works for another chat does not have it
+		before := len(fake.Requests())
+		input, _ := json.Marshal(map[string]string{"agent": helper, "url": server.URL})
+		reply := ask(chat, "let it be looked for", modeltest.Answer{Uses: []modeltest.Use{task("helper", "look")}},
+			use("spy", string(input)), modeltest.Answer{Text: "No."}, modeltest.Answer{Text: "Done."})
+		asked := fake.Requests()[before:]
+		if body, _ := json.Marshal(asked[len(asked)-2].Body); len(asked) != 4 || c.in(body) || c.in([]byte(reply)) {
+			t.Errorf("%s: the delegate's spy found it in %d requests: %.2000s", chat, len(asked), body)
+		}
+	}
 	// spy lets chat spy, holds its turn with all that it has read, and says where the word is found.
 	spy := func(chat string) (found []string) {
 		before := len(fake.Requests())
@@ -135,7 +158,7 @@ func TestCanary(t *testing.T) {
 			}
 		}
 		_ = filepath.WalkDir(filepath.Join(s.state, "workspaces"), func(path string, d os.DirEntry, err error) error {
-			if b, err := os.ReadFile(path); err == nil && (!strings.Contains(path, a) || chat == "alias") && c.in(b) {
+			if b, err := os.ReadFile(path); err == nil && (others(path) || chat == "alias") && c.in(b) {
 				found = append(found, path)
 			}
 			return nil
