@@ -79,6 +79,11 @@ func TestSecretCommands(t *testing.T) {
 			t.Errorf("skill call: exit code %d: %s", got, out)
 		}
 	}
+	said, _ := run("", "skill", "call", filepath.Join(s.plugins, "notes.wasm"), "notes_add",
+		fmt.Sprintf(`{"text":%q}`, weatherKey), "--grant", "fs=rw:notes")
+	if !strings.Contains(said, "[secret ") {
+		t.Errorf("what a tool says of a secret: %q", said)
+	}
 	out, _ := run("", "secret", "list", "--json")
 	var list []map[string]any
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 5 || len(list[0]) != 4 {

@@ -125,8 +125,19 @@ func OpenCalls(
 // Close releases the engine. No call may be running.
 func (s *Calls) Close() error { return s.engine.Close() }
 
-// Call runs c in an agent container of its own under exactly its grants.
-func (s *Calls) Call(ctx context.Context, c Call) (out wire.ToolOutcome, err error) {
+// Call runs c in an agent container of its own under exactly its grants. Secrets of the host are
+// taken out of what it says.
+func (s *Calls) Call(ctx context.Context, c Call) (wire.ToolOutcome, error) {
+	out, err := s.call(ctx, c)
+	m := s.vault.Matcher()
+	out.Message, _ = m.Redact(out.Message, false)
+	for i := range out.Result.Content {
+		out.Result.Content[i].Text, _ = m.Redact(out.Result.Content[i].Text, false)
+	}
+	return out, err
+}
+
+func (s *Calls) call(ctx context.Context, c Call) (out wire.ToolOutcome, err error) {
 	tmp, err := os.MkdirTemp("", "nanoclaw-call-")
 	if err != nil {
 		return out, err
