@@ -30,7 +30,7 @@ type When struct {
 // Parse understands text, of which wall-clock times are those of the named zone.
 func Parse(text, zone string) (w When, err error) {
 	if w.zone, err = time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
-		return w, fmt.Errorf(`%w: %.64q is no time zone; write a name such as "Europe/Berlin" or "UTC"`, host.ErrInvalid, zone)
+		return w, fmt.Errorf(`%w: %.64q is no time zone; write a name such as "Europe/Berlin"`, host.ErrInvalid, zone)
 	}
 	words := strings.Fields(text)
 	switch {
