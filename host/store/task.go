@@ -206,11 +206,12 @@ func (s *Store) endRuns(
 	ctx context.Context, tx *sql.Tx, how host.RunOutcome, reason string, turn host.TurnID, which string, arg any,
 ) error {
 	which = `outcome = '' AND ` + which
-	if _, err := tx.ExecContext(ctx, `UPDATE tasks SET failures = CASE WHEN ? = 'failed' THEN failures + 1
-		WHEN ? = 'missed' THEN failures ELSE 0 END WHERE n IN (SELECT task FROM runs WHERE `+which+`)`, how, how, arg); err != nil {
+	_, err := tx.ExecContext(ctx, `UPDATE tasks SET failures = CASE WHEN ? = 'failed' THEN failures + 1
+		WHEN ? = 'missed' THEN failures ELSE 0 END WHERE n IN (SELECT task FROM runs WHERE `+which+`)`, how, how, arg)
+	if err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE runs SET outcome = ?, error = ?, ended = ?, turn = ? WHERE `+which,
+	_, err = tx.ExecContext(ctx, `UPDATE runs SET outcome = ?, error = ?, ended = ?, turn = ? WHERE `+which,
 		how, strings.ToValidUTF8(reason[:min(len(reason), 1000)], ""), s.now().UnixMilli(), null(string(turn)), arg)
 	return err
 }

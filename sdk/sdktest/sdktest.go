@@ -40,6 +40,7 @@ type Host struct {
 	LLM   func(sdk.LLMRequest) (*sdk.LLMResponse, error)
 	Tools map[string]func(args sdk.RawMessage) sdk.ToolOutcome // by public name
 	KV    map[string]string
+	Tasks func(sdk.TaskRequest) ([]sdk.Task, error)
 
 	Settings map[string]string // of the role, for the skill
 	Mounted  []string          // directories that stand for those below /mnt
@@ -150,6 +151,13 @@ func (h *Host) answer(name string, req []byte) (any, error) {
 		return h.kv(req)
 	case name == "tool" && h.Tools != nil:
 		return h.tools(req)
+	case name == "task" && h.Tasks != nil:
+		var r sdk.TaskRequest
+		if err := h.read(name, req, &r); err != nil {
+			return nil, err
+		}
+		tasks, err := h.Tasks(r)
+		return wire.TaskResponse{Tasks: tasks}, err
 	}
 	return nil, &sdk.Error{Status: wire.StatusDenied, Message: name + " is not granted"}
 }

@@ -61,3 +61,6 @@ func KV(req []byte) ([]byte, wire.Status) { return current().Capability("kv", re
 
 // Tool stands for nanoclaw_tool_1.
 func Tool(req []byte) ([]byte, wire.Status) { return current().Capability("tool", req) }
+
+// Task stands for nanoclaw_task_1.
+func Task(req []byte) ([]byte, wire.Status) { return current().Capability("task", req) }

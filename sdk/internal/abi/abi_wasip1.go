@@ -79,6 +79,9 @@ func kvCall(src unsafe.Pointer, n uint32) uint64
 //go:wasmimport nanoclaw_tool_1 call
 func toolCall(src unsafe.Pointer, n uint32) uint64
 
+//go:wasmimport nanoclaw_task_1 call
+func taskCall(src unsafe.Pointer, n uint32) uint64
+
 // Input returns the first n bytes of the call's input.
 func Input(n uint32) []byte {
 	b := make([]byte, n)
@@ -121,6 +124,13 @@ func KV(req []byte) ([]byte, wire.Status) {
 // Tool calls nanoclaw_tool_1.
 func Tool(req []byte) ([]byte, wire.Status) {
 	r := toolCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// Task calls nanoclaw_task_1.
+func Task(req []byte) ([]byte, wire.Status) {
+	r := taskCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
 	runtime.KeepAlive(req)
 	return result(r)
 }
