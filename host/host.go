@@ -79,11 +79,11 @@ const (
 
 // Agent is a role at work for one chat.
 type Agent struct {
-	ID      AgentID
-	Role    RoleName
-	Channel string
-	Account string
-	Chat    ChatID
+	ID      AgentID  `json:"id"`
+	Role    RoleName `json:"role"`
+	Channel string   `json:"channel"`
+	Account string   `json:"account,omitempty"`
+	Chat    ChatID   `json:"chat"`
 }
 
 // Route says which role answers a chat and who may wake it.
@@ -138,6 +138,7 @@ type Role struct {
 	AskWait     time.Duration // for the owner\'s answer, which is no after that
 	HTTP        []HTTPGrant   //
 	Mounts      []Mount       //
+	Tasks       bool          // its skills may schedule tasks for the agent
 	Budget      map[Budget]int64
 	Model       string       // name of a [models.NAME] entry; "" = [model]
 	LocalOnly   bool         // only loopback providers

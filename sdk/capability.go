@@ -102,6 +102,31 @@ func kv(r wire.KVRequest) (a wire.KVResponse, err error) {
 	return a, decode(body, status, &a)
 }
 
+// Shapes of calls about tasks.
+type (
+	TaskRequest = wire.TaskRequest // what is to be done: Op and its arguments
+	TaskGate    = wire.TaskGate    // the tool that is asked first
+	Task        = wire.Task        // a task as it is now
+)
+
+// Tasks makes, lists and changes the tasks of the agent: turns that begin at their times. It
+// takes the capability task. The answer is the tasks listed, or the one that the call was about.
+func Tasks(r TaskRequest) ([]Task, error) {
+	req, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	var a wire.TaskResponse
+	body, status := abi.Task(req)
+	if err := decode(body, status, &a); err != nil {
+		return nil, err
+	}
+	if r.Op != "list" && len(a.Tasks) != 1 {
+		return nil, &Error{Status: wire.StatusInternal, Message: "the host answered another number of tasks"}
+	}
+	return a.Tasks, nil
+}
+
 // Shapes of calls to other tools.
 type (
 	ToolCall    = wire.ToolCall    // a call by the tool's public name

@@ -25,7 +25,7 @@
 // stands for the host.
 //
 // What a skill may do beyond computing it asks for by calling it: [HTTP], [LLM],
-// [KVGet] and its like, [CallTool], and files below [Workspace] with package os.
+// [KVGet] and its like, [CallTool], [Tasks], and files below [Workspace] with package os.
 // Each of them is a wasm import of its own, and a function that is never called
 // is not imported; so the imports of a module say what it can do, and a
 // skill.toml that does not declare one of them is refused. A refused call

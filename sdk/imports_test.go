@@ -21,6 +21,7 @@ func TestImportsFollowUse(t *testing.T) {
 		`_, err := sdk.LLM(sdk.LLMRequest{}); return "", err`:               {"nanoclaw_llm_1"},
 		`return sdk.KVGet("k")`:                                          {"nanoclaw_kv_1"},
 		`_, err := sdk.CallTools(nil); return "", err`:                   {"nanoclaw_tool_1"},
+		`_, err := sdk.Tasks(sdk.TaskRequest{}); return "", err`:         {"nanoclaw_task_1"},
 		`sdk.Log(sdk.LevelInfo, sdk.Workspace()); return "", nil`:        nil,
 		`_, err := sdk.CallTool("t", sdk.KVDelete("k")); return "", err`: {"nanoclaw_kv_1", "nanoclaw_tool_1"},
 	} {

@@ -125,6 +125,9 @@ func printReach(w io.Writer, r config.Reach) {
 	if len(r.Asked) > 0 {
 		line("asked by", texts(r.Asked), "")
 	}
+	if r.Tasks {
+		line("tasks", []string{"its skills may schedule turns for it"}, "")
+	}
 	line("private", causes(r.Private), "no private data")
 	line("untrusted", causes(r.Untrusted), "no untrusted content")
 	line("way out", causes(r.Outward), "none")

@@ -162,6 +162,7 @@ prompt = "p"
 agent = "websearch"
 skills = ["fetch", "search"]
 delegates = ["quiet"]
+tasks = true
 public_web = "ask"
 http = [ { hosts = ["api.search.brave.com", "*.example.com", "[2001:db8::1]"], port = 8443, methods = ["GET", "POST"], paths = ["/res/v1/"], headers = { "x-token" = { secret = "brave" } }, private = true, ask = true } ]
 mounts = [ { path = "~/books", mode = "rw" }, { path = "~/books", name = "again" } ]
@@ -196,7 +197,7 @@ agent = "one"
 	limits.Memory, limits.TurnTimeout, limits.Workspace.Bytes = 1<<30, 90*time.Second, 1<<20
 	want := &host.Role{
 		Name: "web", Description: "looks", Prompt: "p", Brain: "websearch", Skills: []host.SkillName{"fetch", "search"},
-		Delegates: []host.RoleName{"quiet"}, PublicWeb: true, AskWeb: true, AskWait: 2 * time.Minute,
+		Delegates: []host.RoleName{"quiet"}, Tasks: true, PublicWeb: true, AskWeb: true, AskWait: 2 * time.Minute,
 		HTTP: []host.HTTPGrant{{
 			Scheme: "https", Hosts: []string{"api.search.brave.com", "*.example.com", "[2001:db8::1]"}, Port: 8443,
 			Methods: []string{"GET", "POST"}, Paths: []string{"/res/v1/"}, Headers: map[string]string{"X-Token": "brave"}, Private: true, Ask: true,
@@ -497,7 +498,7 @@ func TestShippedFile(t *testing.T) {
 	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
 		t.Errorf("%q %q", r.Problems, r.Warnings)
 	}
-	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf"}) {
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf", "schedule"}) || !c.Roles["main"].Tasks {
 		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
 	}
 	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {

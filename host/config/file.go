@@ -86,6 +86,7 @@ type roleTable struct {
 	Skills      []string                 `toml:"skills"`
 	Settings    map[string]wire.Settings `toml:"settings"`
 	Delegates   []string                 `toml:"delegates"`
+	Tasks       bool                     `toml:"tasks"`
 	PublicWeb   publicWeb                `toml:"public_web"`
 	HTTP        []httpTable              `toml:"http"`
 	Mounts      []mountTable             `toml:"mounts"`

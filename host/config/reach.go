@@ -30,6 +30,7 @@ type Reach struct {
 	Files      []string         `json:"files"`
 	Delegates  []host.RoleName  `json:"delegates"`
 	Asked      []host.RoleName  `json:"delegated_by"`
+	Tasks      bool             `json:"tasks"`
 	Chats      []string         `json:"chats"`
 	Private    []Cause          `json:"private"`
 	Untrusted  []Cause          `json:"untrusted"`
@@ -81,7 +82,7 @@ func (c *Config) Examine() Report {
 func (c *Config) own(r *host.Role) *Reach {
 	out := &Reach{
 		Role: r.Name, About: r.Description, Agent: r.Brain, Skills: some(r.Skills), Delegates: some(r.Delegates),
-		Model: c.modelOf(r), SentTo: c.away(r), LocalOnly: r.LocalOnly,
+		Model: c.modelOf(r), SentTo: c.away(r), LocalOnly: r.LocalOnly, Tasks: r.Tasks,
 		AcceptRisk: r.AcceptRisk, Asked: []host.RoleName{}, Network: []string{}, Chats: []string{},
 		Private: []Cause{}, Untrusted: []Cause{}, Outward: []Cause{},
 		Files: []string{fmt.Sprintf("its own workspace, at most %d MiB", r.Limits.Workspace.Bytes>>20)},

@@ -44,7 +44,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 	r := &host.Role{
 		Name: host.RoleName(name), Description: t.Description, Prompt: b.prompt(at, t), Brain: "assistant",
 		PublicWeb: t.PublicWeb.on, AskWeb: t.PublicWeb.ask, AskWait: defaultAskWait, Runtime: t.Runtime,
-		Sensitive: t.Sensitive, AcceptRisk: strings.TrimSpace(t.AcceptRisk),
+		Tasks: t.Tasks, Sensitive: t.Sensitive, AcceptRisk: strings.TrimSpace(t.AcceptRisk),
 		Model: t.Model.Name, LocalOnly: t.Model.LocalOnly, Limits: b.limits(at, t.limitKeys, c.Engine.Limits),
 	}
 	if t.Agent != "" {

@@ -23,6 +23,7 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/channel/console"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/router"
+	"github.com/nanoclaw/nanoclaw/host/schedule"
 	"github.com/nanoclaw/nanoclaw/host/secret"
 	"github.com/nanoclaw/nanoclaw/host/skill"
 	"github.com/nanoclaw/nanoclaw/host/store"
@@ -56,6 +57,8 @@ type Daemon struct {
 	console *console.Console
 	router  *router.Router
 	owner   *broker.Approvals
+	tasks   *schedule.Scheduler
+	book    *schedule.Book
 	admin   *http.Server
 
 	poke      chan struct{} // look at plugins and configuration now
@@ -83,7 +86,7 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
 		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Delegate: d.delegate,
-		Log: d.log.Named("broker"),
+		Tasks: d.book, Log: d.log.Named("broker"),
 	}, nil)})
 	d.router.SetRoutes(routes(cfg))
 }
@@ -177,9 +180,10 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Commands: d.commands(), Grace: grace, Log: d.log.Named("router"),
+		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Grace: grace, Log: d.log.Named("router"),
 	})
 	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
+	d.openTasks()
 	d.use(cfg)
 	l, err := listen(cfg.StateDir)
 	if err != nil {
@@ -197,11 +201,13 @@ func (d *Daemon) serve(ctx context.Context) error {
 	d.wg.Go(func() { d.serveAdmin(l) })
 	ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
 	d.wg.Go(func() { d.watch(ctx) }) // reads plugins/ at once: compiling a new file takes seconds
+	d.wg.Go(func() { d.tasks.Run(ctx) })
 	return nil
 }
 
-// Reload makes the host look at its configuration and at plugins/ now.
+// Reload makes the host look at its configuration, at plugins/ and at the tasks now.
 func (d *Daemon) Reload() {
+	d.tasks.Poke()
 	select {
 	case d.poke <- struct{}{}:
 	default:

@@ -31,9 +31,13 @@ func (offline) Complete(ctx context.Context, req wire.LLMRequest, onText func(st
 	if results {
 		text = resultText(req.Messages)
 	} else {
-		use, answer, err := route(ctx, said(last), req.Tools)
+		words, task := ofTask(said(last))
+		use, answer, err := route(ctx, words, req.Tools)
 		if err != nil {
 			return nil, err
+		}
+		if task && use == nil {
+			answer = words // a reminder says itself
 		}
 		if use != nil {
 			use.ID = "offline_" + strconv.Itoa(len(req.Messages))
@@ -85,6 +89,19 @@ func said(m wire.LLMMessage) string {
 		}
 	}
 	return text
+}
+
+// ofTask takes what the host writes around a task's prompt away.
+func ofTask(text string) (prompt string, is bool) {
+	_, rest, is := strings.Cut(text, "[SCHEDULED TASK")
+	if !is {
+		return text, false
+	}
+	_, prompt, _ = strings.Cut(rest, "\n\n")
+	if _, after, ok := strings.Cut(prompt, "\n\nInstructions:\n"); ok {
+		prompt = after
+	}
+	return prompt, true
 }
 
 // route finds the tool for a message; without one, what to say instead.

@@ -33,7 +33,8 @@ type Config struct {
 	// Commands are what the owner says to the host itself, past every queue: by name ("/help"), what
 	// answers. args are the words after the name.
 	Commands map[string]Command
-	Grace    time.Duration // how long Stop lets running turns finish
+	Ended    func(t store.Turn) // told of every turn that is over; may be nil
+	Grace    time.Duration      // how long Stop lets running turns finish
 	Log      hclog.Logger
 }
 
@@ -139,6 +140,9 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 	if err := checkMessage(m); err != nil {
 		return err
 	}
+	if m.Sender == host.TaskSender {
+		return fmt.Errorf("%w: no channel has a sender called %s", host.ErrInvalid, m.Sender)
+	}
 	t, ok := r.route(m)
 	if !ok || !mayWake(t, m) {
 		r.cfg.Log.Debug("recorded only", "channel", m.Channel, "routed", ok)
@@ -154,7 +158,19 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 	if err := r.cfg.Store.EnsureAgent(ctx, a); err != nil {
 		return err
 	}
-	wakes := triggered(t.Trigger, m.Text)
+	return r.queue(ctx, a, m, triggered(t.Trigger, m.Text))
+}
+
+// Task puts what a task of agent a says into its queue, past routes and triggers: who may make
+// tasks was decided when it was made. The same m twice is there once; nil means committed.
+func (r *Router) Task(ctx context.Context, a host.Agent, m host.Message) error {
+	if err := checkMessage(m); err != nil {
+		return err
+	}
+	return r.queue(ctx, a, m, true)
+}
+
+func (r *Router) queue(ctx context.Context, a host.Agent, m host.Message, wakes bool) error {
 	fresh, err := r.cfg.Store.AddMessage(ctx, m, a.ID, wakes)
 	if err != nil {
 		return err

@@ -96,7 +96,12 @@ func (r *Router) run(ctx context.Context, a host.Agent, t store.Turn) (string, e
 func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply string, err error) error {
 	o := host.Outgoing{
 		ID: host.NewMessageID(), Turn: t.ID, Channel: a.Channel, Account: a.Account, Chat: a.Chat,
-		Text: reply, Kind: host.OutReply, ReplyTo: t.Messages[len(t.Messages)-1].ExternalID,
+		Text: reply, Kind: host.OutReply,
+	}
+	for _, m := range t.Messages {
+		if m.Sender != host.TaskSender { // whose messages no channel knows
+			o.ReplyTo = m.ExternalID
+		}
 	}
 	how, reason := store.Done, ""
 	switch {
@@ -116,6 +121,9 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 		return err
 	}
 	r.flush()
+	if r.cfg.Ended != nil {
+		r.cfg.Ended(t)
+	}
 	return nil
 }
 

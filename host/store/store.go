@@ -80,6 +80,21 @@ ALTER TABLE turns ADD COLUMN parent TEXT;
 ALTER TABLE turns ADD COLUMN task TEXT NOT NULL DEFAULT '';
 ALTER TABLE turns ADD COLUMN reply TEXT NOT NULL DEFAULT '';
 CREATE INDEX turns_by_parent ON turns(parent) WHERE parent IS NOT NULL;
+`, `
+CREATE TABLE tasks (
+	n INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL REFERENCES agents(id), prompt TEXT NOT NULL,
+	schedule TEXT NOT NULL, zone TEXT NOT NULL, next INTEGER,
+	state TEXT NOT NULL CHECK (state IN ('active','paused','done')), why TEXT NOT NULL,
+	misfire TEXT NOT NULL CHECK (misfire IN ('skip','run-once')), gate TEXT, failures INTEGER NOT NULL,
+	author TEXT NOT NULL, created INTEGER NOT NULL);
+CREATE INDEX tasks_by_agent ON tasks(agent, n);
+CREATE INDEX tasks_active ON tasks(next) WHERE state = 'active';
+CREATE TABLE runs (
+	n INTEGER PRIMARY KEY AUTOINCREMENT, task INTEGER NOT NULL REFERENCES tasks(n) ON DELETE CASCADE,
+	due INTEGER NOT NULL, started INTEGER, ended INTEGER, message TEXT,
+	outcome TEXT NOT NULL CHECK (outcome IN ('','ok','failed','gated','missed')), error TEXT NOT NULL, turn TEXT,
+	UNIQUE (task, due));
+CREATE INDEX runs_open ON runs(task) WHERE outcome = '';
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.

@@ -99,6 +99,9 @@ func (s *Store) Finish(ctx context.Context, turn host.TurnID, how Outcome, reaso
 		if n, err := res.RowsAffected(); err != nil || n != 1 {
 			return errors.Join(host.ErrNotFound, err)
 		}
+		if err := s.endTurnRuns(ctx, tx, turn, how, reason); err != nil {
+			return err
+		}
 		for _, o := range out {
 			if err := s.enqueue(ctx, tx, o); err != nil {
 				return err

@@ -42,6 +42,7 @@ type Host struct {
 	KV    map[string]string
 	// Agents stands for the agents of other roles.
 	Agents func(sdk.AgentCall) sdk.AgentOutcome
+	Tasks  func(sdk.TaskRequest) ([]sdk.Task, error)
 
 	Settings map[string]string // of the role, for the skill
 	Mounted  []string          // directories that stand for those below /mnt
@@ -162,6 +163,13 @@ func (h *Host) answer(name string, req []byte) (any, error) {
 			a.Results = append(a.Results, h.Agents(c))
 		}
 		return a, nil
+	case name == "task" && h.Tasks != nil:
+		var r sdk.TaskRequest
+		if err := h.read(name, req, &r); err != nil {
+			return nil, err
+		}
+		tasks, err := h.Tasks(r)
+		return wire.TaskResponse{Tasks: tasks}, err
 	}
 	return nil, &sdk.Error{Status: wire.StatusDenied, Message: name + " is not granted"}
 }

@@ -373,6 +373,43 @@ type KVResponse struct {
 	Keys  []string `json:"keys,omitempty"`
 }
 
+// TaskRequest is the guest's nanoclaw_task_1 call on the tasks of its own agent.
+type TaskRequest struct {
+	Op       string    `json:"op"`                 // create | list | update | pause | resume | cancel | run
+	ID       int64     `json:"id,omitempty"`       // of all but create; list: 0 = every task
+	Prompt   string    `json:"prompt,omitempty"`   // what the agent is asked when it is due
+	Schedule string    `json:"schedule,omitempty"` // "0 9 * * 1-5", "every 15m" or "2026-12-01 09:00"
+	Timezone string    `json:"timezone,omitempty"` // IANA name; "" = the owner's
+	Misfire  string    `json:"misfire,omitempty"`  // skip | run-once (the default): for times when the host was not there
+	Gate     *TaskGate `json:"gate,omitempty"`     // asked before the model; update: a tool of "" takes it away
+}
+
+// TaskGate is a tool of the agent that decides whether a due task is worth a turn. The last
+// line of its text is JSON: {"wake": false}, or {"wake": true, "data": …} for the turn to see.
+type TaskGate struct {
+	Tool      string     `json:"tool"` // public name
+	Arguments RawMessage `json:"arguments,omitempty"`
+}
+
+// TaskResponse answers it with the tasks as they are now: those listed, or the one of the call.
+type TaskResponse struct {
+	Tasks []Task `json:"tasks"`
+}
+
+// Task is one task.
+type Task struct {
+	ID       int64     `json:"id"`
+	Prompt   string    `json:"prompt"`
+	Schedule string    `json:"schedule"`
+	Timezone string    `json:"timezone"`
+	Next     string    `json:"next,omitempty"` // RFC 3339 in Timezone
+	State    string    `json:"state"`          // active | paused | done
+	Why      string    `json:"why,omitempty"`  // it is paused or done
+	Misfire  string    `json:"misfire"`
+	Gate     *TaskGate `json:"gate,omitempty"`
+	Failures int       `json:"failures,omitempty"` // in a row; it is paused at 5
+}
+
 // AdmitResult is the one line that `nanoclaw-runner admit IN OUT` prints.
 type AdmitResult struct {
 	OK    bool   `json:"ok"`

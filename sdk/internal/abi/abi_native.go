@@ -64,3 +64,6 @@ func Tool(req []byte) ([]byte, wire.Status) { return current().Capability("tool"
 
 // Agent stands for nanoclaw_agent_1.
 func Agent(req []byte) ([]byte, wire.Status) { return current().Capability("agent", req) }
+
+// Task stands for nanoclaw_task_1.
+func Task(req []byte) ([]byte, wire.Status) { return current().Capability("task", req) }

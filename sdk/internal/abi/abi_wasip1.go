@@ -82,6 +82,9 @@ func toolCall(src unsafe.Pointer, n uint32) uint64
 //go:wasmimport nanoclaw_agent_1 call
 func agentCall(src unsafe.Pointer, n uint32) uint64
 
+//go:wasmimport nanoclaw_task_1 call
+func taskCall(src unsafe.Pointer, n uint32) uint64
+
 // Input returns the first n bytes of the call's input.
 func Input(n uint32) []byte {
 	b := make([]byte, n)
@@ -131,6 +134,13 @@ func Tool(req []byte) ([]byte, wire.Status) {
 // Agent calls nanoclaw_agent_1.
 func Agent(req []byte) ([]byte, wire.Status) {
 	r := agentCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// Task calls nanoclaw_task_1.
+func Task(req []byte) ([]byte, wire.Status) {
+	r := taskCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
 	runtime.KeepAlive(req)
 	return result(r)
 }
