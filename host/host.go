@@ -308,12 +308,13 @@ type Skill struct {
 // Scope is what one turn may do: who it is for and what is linked. The broker
 // is given it with the connection and believes nothing else.
 type Scope struct {
-	Turn   TurnID
-	Agent  Agent
-	Role   *Role
-	Skills map[SkillName]*Skill // brain included
-	Brain  SkillName            //
-	Emit   func(Event)          // never nil; must not block
+	Turn    TurnID
+	Attempt int // of the turn, from 1
+	Agent   Agent
+	Role    *Role
+	Skills  map[SkillName]*Skill // brain included
+	Brain   SkillName            //
+	Emit    func(Event)          // never nil; must not block
 	// Pause stops the turn's clock and gives its place to others while its owner is asked; resume
 	// takes both back. One at a time. nil where nobody can be asked.
 	Pause func() (resume func(context.Context) error)
@@ -347,7 +348,7 @@ type Decision struct {
 	Digest     Digest     `json:"digest,omitempty"`
 	Capability Capability `json:"capability"`
 	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
-	Verdict    string     `json:"verdict"` // "allow", "deny", "ask", "answer" of the owner, or "outcome" after an act
+	Verdict    string     `json:"verdict"` // "allow", "deny", "ask", "answer" of the owner, "outcome" after an act, or "replay"
 	Reason     string     `json:"reason"`  // matched grant, or why not
 	Bytes      int64      `json:"bytes,omitempty"`
 }

@@ -39,7 +39,7 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	if err != nil {
 		return "", err
 	}
-	scope.Emit = emit
+	scope.Emit, scope.Attempt = emit, t.Attempts
 	defer d.forgetNotices(t.ID)
 	history, err := d.store.History(ctx, a.ID, historyTurns)
 	if err != nil {
