@@ -29,6 +29,19 @@ var (
 	ErrUnknownOutcome = errors.New("outcome unknown")
 )
 
+type lasting struct{ error }
+
+func (l lasting) Unwrap() error { return l.error }
+
+// Lasting is err, marked as one that trying again does not mend.
+func Lasting(err error) error { return lasting{err} }
+
+// Lasts reports whether err is marked so.
+func Lasts(err error) bool {
+	var l lasting
+	return errors.As(err, &l)
+}
+
 // Named strings: none of them is interchangeable with another.
 type (
 	AgentID   string // slug + hash of (role, channel, account, chat)

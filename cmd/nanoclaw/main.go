@@ -22,6 +22,10 @@ import (
 // Version is set by the linker: -X main.Version=v1.2.3.
 var Version = "dev"
 
+// Retries is after what a turn is tried again that failed for a reason that may pass. Tests set
+// it by the linker too.
+var Retries = "5s 10s 20s 40s 80s"
+
 // Exit codes shared by all subcommands.
 const (
 	exitOK      = 0

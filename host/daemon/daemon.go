@@ -36,7 +36,8 @@ type Options struct {
 	Log     hclog.Logger
 	Vault   *secret.Vault // whose matcher the log passes
 	Version string
-	Notice  func(string) // what the owner must know at start; nil = nobody listens
+	Retry   []time.Duration // after what a failed turn is tried again
+	Notice  func(string)    // what the owner must know at start; nil = nobody listens
 }
 
 // Daemon is one running host.
@@ -172,7 +173,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Commands: d.commands(), Grace: grace, Log: d.log.Named("router"),
+		Turn: d.turn, Commands: d.commands(), Retry: d.opt.Retry, Grace: grace, Log: d.log.Named("router"),
 	})
 	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
 	d.use(cfg)

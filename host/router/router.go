@@ -33,7 +33,8 @@ type Config struct {
 	// Commands are what the owner says to the host itself, past every queue: by name ("/help"), what
 	// answers. args are the words after the name.
 	Commands map[string]Command
-	Grace    time.Duration // how long Stop lets running turns finish
+	Retry    []time.Duration // after what a turn is tried again that failed for a reason that may pass
+	Grace    time.Duration   // how long Stop lets running turns finish
 	Log      hclog.Logger
 }
 
@@ -43,9 +44,10 @@ type Router struct {
 	channels map[string]channel.Channel
 	outbox   chan struct{} // something may be sendable
 
-	ctx    context.Context // of all turns; its cause says why they end
-	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup
+	ctx     context.Context // of all turns; its cause says why they end
+	cancel  context.CancelCauseFunc
+	closing chan struct{} // closed when Stop begins
+	wg      sync.WaitGroup
 
 	mu      sync.Mutex
 	workers map[host.AgentID]*worker
@@ -60,7 +62,7 @@ var errShutdown = errors.New("the host is stopping")
 func New(cfg Config) *Router {
 	r := &Router{
 		cfg: cfg, channels: make(map[string]channel.Channel), outbox: make(chan struct{}, 1),
-		workers: make(map[host.AgentID]*worker),
+		workers: make(map[host.AgentID]*worker), closing: make(chan struct{}),
 	}
 	for _, c := range cfg.Channels {
 		r.channels[c.Name()] = c
@@ -113,6 +115,9 @@ func (r *Router) receive(c channel.Channel) {
 // next start, and returns when nothing runs any more.
 func (r *Router) Stop() {
 	r.mu.Lock()
+	if !r.closed {
+		close(r.closing)
+	}
 	r.closed = true
 	busy := make([]*worker, 0, len(r.workers))
 	for _, w := range r.workers {

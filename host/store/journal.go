@@ -13,7 +13,7 @@ const callColumns = `n, turn, attempt, place, skill, capability, target, print, 
 	tokens_in, tokens_out, started, ended, answer`
 
 const putCall = `INSERT OR REPLACE INTO calls (` + callColumns + `)
-	VALUES (nullif(?,0),?,?,?,?,?,?,?,?,?,?,?,?,?,?,nullif(?,0),?) RETURNING n`
+	VALUES (nullif(?,0),?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING n`
 
 // PutCall keeps a row of a turn's journal, in the place of what it said before, and numbers it.
 //
@@ -40,14 +40,98 @@ func (s *Store) PutCall(ctx context.Context, r *host.CallRow) error {
 // Calls is the journal of a turn, all its attempts, oldest row first.
 func (s *Store) Calls(ctx context.Context, turn host.TurnID) ([]host.CallRow, error) {
 	return query(ctx, s.db, func(r *sql.Rows) (c host.CallRow, err error) {
-		var started int64
-		var ended sql.NullInt64
+		var started, ended int64
 		err = r.Scan(&c.N, &c.Turn, &c.Attempt, &c.Place, &c.Skill, &c.Capability, &c.Target, &c.Print, &c.Outside,
 			&c.Acted, &c.State, &c.Status, &c.TokensIn, &c.TokensOut, &started, &ended, &c.Answer)
-		c.Started = time.UnixMilli(started)
-		if ended.Valid {
-			c.Ended = time.UnixMilli(ended.Int64)
-		}
+		c.Started, c.Ended = moment(started), moment(ended)
 		return c, err
 	}, `SELECT `+callColumns+` FROM calls WHERE turn = ? ORDER BY n`, turn)
+}
+
+// TurnRow is a turn as its owner sees it.
+type TurnRow struct {
+	ID       host.TurnID     `json:"id"`
+	Agent    host.AgentID    `json:"agent"`
+	Role     host.RoleName   `json:"role"`
+	State    Outcome         `json:"state"` // or "running"
+	Attempts int             `json:"attempts"`
+	Failures int             `json:"failures"` // that a later attempt followed, or was to
+	Created  time.Time       `json:"created"`
+	Ended    time.Time       `json:"ended"`
+	Next     time.Time       `json:"next"` // when it is tried again
+	Error    string          `json:"error,omitempty"`
+	Messages []host.Message  `json:"messages,omitempty"`
+	Replies  []host.Outgoing `json:"replies,omitempty"`
+	Calls    []host.CallRow  `json:"calls,omitempty"`
+}
+
+// TurnFilter says which turns. Zero values do not narrow.
+type TurnFilter struct {
+	ID     string // how it begins
+	Failed bool
+	Agent  string // how it begins
+	Last   int    // at most so many; needed
+}
+
+// Turns lists the turns that match, newest first, without what is in them.
+func (s *Store) Turns(ctx context.Context, f TurnFilter) ([]TurnRow, error) {
+	return query(ctx, s.db, func(r *sql.Rows) (t TurnRow, err error) {
+		var created, ended, next int64
+		err = r.Scan(&t.ID, &t.Agent, &t.Role, &t.State, &t.Attempts, &t.Failures, &created, &ended, &next, &t.Error)
+		t.Created, t.Ended, t.Next = time.UnixMilli(created), moment(ended), moment(next)
+		return t, err
+	}, `SELECT turns.id, agent, role, state, attempts, failures, turns.created, coalesce(ended, 0), next, error
+		FROM turns JOIN agents ON agents.id = agent
+		WHERE substr(turns.id, 1, length(?1)) = ?1 AND substr(agent, 1, length(?2)) = ?2 AND (NOT ?3 OR state = 'failed')
+		ORDER BY n DESC LIMIT ?4`, f.ID, f.Agent, f.Failed, f.Last)
+}
+
+// TurnOf is one turn with all that is in it. Part of its ID is enough, if no other begins so.
+func (s *Store) TurnOf(ctx context.Context, id string) (t TurnRow, err error) {
+	list, err := s.Turns(ctx, TurnFilter{ID: id, Last: 2})
+	switch {
+	case err != nil:
+		return t, err
+	case len(list) == 0 || id == "":
+		return t, fmt.Errorf("%w: no turn begins with %q", host.ErrNotFound, id)
+	case len(list) > 1 && string(list[0].ID) != id && string(list[1].ID) != id:
+		return t, fmt.Errorf("%w: more than one turn begins with %q; write more of it", host.ErrInvalid, id)
+	case len(list) > 1 && string(list[1].ID) == id:
+		list = list[1:]
+	}
+	t = list[0]
+	t.Messages, err = query(ctx, s.db, scanMessage, `SELECT `+messageColumns+` FROM messages WHERE turn = ? ORDER BY seq`, t.ID)
+	if err == nil {
+		t.Replies, err = query(ctx, s.db, scanOutgoing, `SELECT `+outgoingColumns+` FROM outbox WHERE turn = ? ORDER BY seq`, t.ID)
+	}
+	if err == nil {
+		t.Calls, err = s.Calls(ctx, t.ID)
+	}
+	return t, err
+}
+
+// Retry makes a failed turn one that waits to be run, before all later ones of its agent, and
+// says whose it is. Any other is host.ErrNotFound.
+func (s *Store) Retry(ctx context.Context, turn host.TurnID) (host.Agent, error) {
+	list, err := query(ctx, s.db, scanAgent, `UPDATE turns SET state = 'running', ended = NULL, error = '', failures = 0,
+		ended_attempts = attempts WHERE id = ? AND state = 'failed'
+		RETURNING agent, '', '', '', ''`, turn)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("%w: turn %s is not one that failed", host.ErrNotFound, turn)
+	}
+	if err != nil {
+		return host.Agent{}, err
+	}
+	list, err = query(ctx, s.db, scanAgent, `SELECT id, role, channel, account, chat FROM agents WHERE id = ?`, list[0].ID)
+	if err != nil || len(list) == 0 {
+		return host.Agent{}, err
+	}
+	return list[0], nil
+}
+
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
 }

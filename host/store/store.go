@@ -86,7 +86,7 @@ CREATE TABLE calls (
 	skill TEXT NOT NULL, capability TEXT NOT NULL, target TEXT NOT NULL, print TEXT NOT NULL,
 	outside INTEGER NOT NULL, acted INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('begun','done','unknown')),
 	status INTEGER NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
-	started INTEGER NOT NULL, ended INTEGER, answer BLOB);
+	started INTEGER NOT NULL, ended INTEGER NOT NULL, answer BLOB);
 CREATE INDEX calls_by_turn ON calls(turn, n);
 `}
 

@@ -20,6 +20,7 @@ type Turn struct {
 	Failures int // attempts that failed for a reason that may pass
 	// Next is when to try again: until PutBack has taken it away, this is no attempt. Zero = now.
 	Next     time.Time
+	Reason   string // of the last failure, while Next is set
 	Messages []host.Message
 }
 
@@ -30,9 +31,9 @@ func (s *Store) Begin(ctx context.Context, agent host.AgentID, fresh host.TurnID
 	t := Turn{ID: fresh, Agent: agent, Attempts: 1}
 	err := s.tx(ctx, func(tx *sql.Tx) error {
 		var next int64
-		row := tx.QueryRowContext(ctx, `SELECT id, attempts, attempts - ended_attempts, failures, next FROM turns
+		row := tx.QueryRowContext(ctx, `SELECT id, attempts, attempts - ended_attempts, failures, next, error FROM turns
 			WHERE agent = ? AND state = 'running' ORDER BY n LIMIT 1`, agent)
-		switch err := row.Scan(&t.ID, &t.Attempts, &t.Deaths, &t.Failures, &next); {
+		switch err := row.Scan(&t.ID, &t.Attempts, &t.Deaths, &t.Failures, &next, &t.Reason); {
 		case err == nil && next != 0:
 			t.Next = time.UnixMilli(next)
 		case err == nil:
