@@ -361,7 +361,7 @@ type Decision struct {
 	Digest     Digest     `json:"digest,omitempty"`
 	Capability Capability `json:"capability"`
 	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
-	Verdict    string     `json:"verdict"` // "allow", "deny", "ask", "answer" of the owner, "outcome" after an act, or "replay"
+	Verdict    string     `json:"verdict"` // allow, deny, ask, answer (the owner's), outcome (of an act), replay
 	Reason     string     `json:"reason"`  // matched grant, or why not
 	Bytes      int64      `json:"bytes,omitempty"`
 }

@@ -36,3 +36,28 @@ type CallRow struct {
 	Ended      time.Time   `json:"ended"` // zero while Begun
 	Answer     []byte      `json:"-"`     // what the guest was told, JSON; nil = not kept
 }
+
+// TurnRow is a turn as its owner sees it.
+type TurnRow struct {
+	ID       TurnID     `json:"id"`
+	Agent    AgentID    `json:"agent"`
+	Role     RoleName   `json:"role"`
+	State    string     `json:"state"` // running, done, failed or stopped
+	Attempts int        `json:"attempts"`
+	Failures int        `json:"failures"` // that a later attempt followed, or was to
+	Created  time.Time  `json:"created"`
+	Ended    time.Time  `json:"ended"`
+	Next     time.Time  `json:"next"` // when it is tried again
+	Error    string     `json:"error,omitempty"`
+	Messages []Message  `json:"messages,omitempty"`
+	Replies  []Outgoing `json:"replies,omitempty"`
+	Calls    []CallRow  `json:"calls,omitempty"`
+}
+
+// TurnFilter says which turns. Zero values do not narrow.
+type TurnFilter struct {
+	ID     string // how it begins
+	Failed bool
+	Agent  string // how it begins
+	Last   int    // at most so many; needed
+}

@@ -118,7 +118,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
 		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.skillCmd(), a.secretCmd(),
-		a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
+		a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
 	)
 	return root
 }

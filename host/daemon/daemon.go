@@ -189,6 +189,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	d.console.Register(mux)
 	mux.HandleFunc("GET /v1/status", d.serveStatus)
 	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
+	mux.HandleFunc("POST /v1/turns/{id}/retry", d.serveRetry)
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
 	ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))

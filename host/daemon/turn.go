@@ -65,10 +65,11 @@ func (d *Daemon) lasting(ctx context.Context, t store.Turn, role *host.Role, err
 	if e != nil || len(calls) == 0 {
 		return err
 	}
-	switch c := calls[len(calls)-1]; {
-	case c.Capability != host.CapLLM || c.Attempt != t.Attempts || c.Skill != role.Brain:
-	case slices.Contains([]wire.Status{wire.StatusDenied, wire.StatusInvalid, wire.StatusNotFound, wire.StatusTooLarge}, c.Status),
-		c.Status == wire.StatusRateLimited && !c.Acted: // the role's own budget
+	lasts := []wire.Status{wire.StatusDenied, wire.StatusInvalid, wire.StatusNotFound, wire.StatusTooLarge}
+	c := calls[len(calls)-1]
+	budget := c.Status == wire.StatusRateLimited && !c.Acted // the role's own
+	own := c.Capability == host.CapLLM && c.Attempt == t.Attempts && c.Skill == role.Brain
+	if own && (budget || slices.Contains(lasts, c.Status)) {
 		return host.Lasting(err)
 	}
 	return err

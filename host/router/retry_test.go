@@ -91,7 +91,7 @@ func TestRetries(t *testing.T) {
 				if got := turn.gaps(); len(got) < len(c.gaps) || !slices.Equal(got[:len(c.gaps)], c.gaps) {
 					t.Errorf("waited %v, want %v", got, c.gaps)
 				}
-				if list, err := f.st.Turns(t.Context(), store.TurnFilter{Last: 9, Failed: true}); err != nil || len(list) == 1 != c.failed {
+				if list, err := f.st.Turns(t.Context(), host.TurnFilter{Last: 9, Failed: true}); err != nil || len(list) == 1 != c.failed {
 					t.Errorf("failed turns: %+v, %v", list, err)
 				}
 			})
@@ -207,7 +207,7 @@ func TestRetryOfTheOwner(t *testing.T) {
 		}
 		f.deliver(t, say("a", "2", "two"))
 		f.ch.next(t)
-		list, err := f.st.Turns(t.Context(), store.TurnFilter{Failed: true, Last: 10})
+		list, err := f.st.Turns(t.Context(), host.TurnFilter{Failed: true, Last: 10})
 		if err != nil || len(list) != 1 {
 			t.Fatalf("%+v, %v", list, err)
 		}

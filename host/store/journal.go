@@ -48,34 +48,9 @@ func (s *Store) Calls(ctx context.Context, turn host.TurnID) ([]host.CallRow, er
 	}, `SELECT `+callColumns+` FROM calls WHERE turn = ? ORDER BY n`, turn)
 }
 
-// TurnRow is a turn as its owner sees it.
-type TurnRow struct {
-	ID       host.TurnID     `json:"id"`
-	Agent    host.AgentID    `json:"agent"`
-	Role     host.RoleName   `json:"role"`
-	State    Outcome         `json:"state"` // or "running"
-	Attempts int             `json:"attempts"`
-	Failures int             `json:"failures"` // that a later attempt followed, or was to
-	Created  time.Time       `json:"created"`
-	Ended    time.Time       `json:"ended"`
-	Next     time.Time       `json:"next"` // when it is tried again
-	Error    string          `json:"error,omitempty"`
-	Messages []host.Message  `json:"messages,omitempty"`
-	Replies  []host.Outgoing `json:"replies,omitempty"`
-	Calls    []host.CallRow  `json:"calls,omitempty"`
-}
-
-// TurnFilter says which turns. Zero values do not narrow.
-type TurnFilter struct {
-	ID     string // how it begins
-	Failed bool
-	Agent  string // how it begins
-	Last   int    // at most so many; needed
-}
-
 // Turns lists the turns that match, newest first, without what is in them.
-func (s *Store) Turns(ctx context.Context, f TurnFilter) ([]TurnRow, error) {
-	return query(ctx, s.db, func(r *sql.Rows) (t TurnRow, err error) {
+func (s *Store) Turns(ctx context.Context, f host.TurnFilter) ([]host.TurnRow, error) {
+	return query(ctx, s.db, func(r *sql.Rows) (t host.TurnRow, err error) {
 		var created, ended, next int64
 		err = r.Scan(&t.ID, &t.Agent, &t.Role, &t.State, &t.Attempts, &t.Failures, &created, &ended, &next, &t.Error)
 		t.Created, t.Ended, t.Next = time.UnixMilli(created), moment(ended), moment(next)
@@ -87,8 +62,8 @@ func (s *Store) Turns(ctx context.Context, f TurnFilter) ([]TurnRow, error) {
 }
 
 // TurnOf is one turn with all that is in it. Part of its ID is enough, if no other begins so.
-func (s *Store) TurnOf(ctx context.Context, id string) (t TurnRow, err error) {
-	list, err := s.Turns(ctx, TurnFilter{ID: id, Last: 2})
+func (s *Store) TurnOf(ctx context.Context, id string) (t host.TurnRow, err error) {
+	list, err := s.Turns(ctx, host.TurnFilter{ID: id, Last: 2})
 	switch {
 	case err != nil:
 		return t, err
@@ -100,9 +75,11 @@ func (s *Store) TurnOf(ctx context.Context, id string) (t TurnRow, err error) {
 		list = list[1:]
 	}
 	t = list[0]
-	t.Messages, err = query(ctx, s.db, scanMessage, `SELECT `+messageColumns+` FROM messages WHERE turn = ? ORDER BY seq`, t.ID)
+	t.Messages, err = query(ctx, s.db, scanMessage,
+		`SELECT `+messageColumns+` FROM messages WHERE turn = ? ORDER BY seq`, t.ID)
 	if err == nil {
-		t.Replies, err = query(ctx, s.db, scanOutgoing, `SELECT `+outgoingColumns+` FROM outbox WHERE turn = ? ORDER BY seq`, t.ID)
+		t.Replies, err = query(ctx, s.db, scanOutgoing,
+			`SELECT `+outgoingColumns+` FROM outbox WHERE turn = ? ORDER BY seq`, t.ID)
 	}
 	if err == nil {
 		t.Calls, err = s.Calls(ctx, t.ID)
