@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
@@ -214,9 +215,11 @@ func (b *Broker) intend(ctx context.Context, c *call) error {
 		return &refusal{status: wire.StatusRateLimited, message: "the turn has made too many requests"}
 	}
 	c.entry.Target = b.plain(c.row).Target
+	failpoint.Hit(failpoint.BeforeIntent)
 	if err := b.cfg.Journal.PutCall(ctx, &c.entry); err != nil {
 		return failed("the journal", err)
 	}
+	failpoint.Hit(failpoint.AfterIntent)
 	return nil
 }
 
@@ -250,7 +253,9 @@ func (b *Broker) keep(ctx context.Context, c *call, body []byte, err error) {
 		e.Answer = nil
 	}
 	p.mu.Unlock()
+	failpoint.Hit(failpoint.BeforeOutcome)
 	if err := b.cfg.Journal.PutCall(ctx, e); err != nil {
 		b.cfg.Log.Error("journal", "turn", e.Turn, "place", e.Place, "error", err)
 	}
+	failpoint.Hit(failpoint.AfterOutcome)
 }

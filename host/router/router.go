@@ -13,6 +13,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/channel"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
@@ -164,6 +165,7 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.InboundCommitted)
 	if fresh && wakes {
 		r.show(a, host.Event{Stage: host.StageQueued})
 		r.wake(a)

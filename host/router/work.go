@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
@@ -68,6 +69,7 @@ func (r *Router) turn(w *worker) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	failpoint.Hit(failpoint.TurnBegun)
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)
 	r.mu.Lock()
@@ -168,9 +170,11 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 	if errors.Is(err, host.ErrLimit) && !slices.ContainsFunc(t.Messages, func(m host.Message) bool { return m.Owner }) {
 		out = nil // a role over its budget answers nobody else: two machines would talk for ever
 	}
+	failpoint.Hit(failpoint.BeforeFinish)
 	if err := r.cfg.Store.Finish(context.WithoutCancel(ctx), t.ID, how, reason, out); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.AfterFinish)
 	r.flush()
 	return nil
 }

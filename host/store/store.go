@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
@@ -139,6 +140,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			if _, err := tx.ExecContext(ctx, schema[i]); err != nil {
 				return err
 			}
+			failpoint.Hit(failpoint.Migration)
 			_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", i+1))
 			return err
 		})
