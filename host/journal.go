@@ -39,19 +39,27 @@ type CallRow struct {
 
 // TurnRow is a turn as its owner sees it.
 type TurnRow struct {
-	ID       TurnID     `json:"id"`
-	Agent    AgentID    `json:"agent"`
-	Role     RoleName   `json:"role"`
-	State    string     `json:"state"` // running, done, failed or stopped
-	Attempts int        `json:"attempts"`
-	Failures int        `json:"failures"` // that a later attempt followed, or was to
-	Created  time.Time  `json:"created"`
-	Ended    time.Time  `json:"ended"`
-	Next     time.Time  `json:"next"` // when it is tried again
-	Error    string     `json:"error,omitempty"`
-	Messages []Message  `json:"messages,omitempty"`
-	Replies  []Outgoing `json:"replies,omitempty"`
-	Calls    []CallRow  `json:"calls,omitempty"`
+	ID       TurnID    `json:"id"`
+	Agent    AgentID   `json:"agent"`
+	Role     RoleName  `json:"role"`
+	State    string    `json:"state"` // running, done, failed or stopped
+	Attempts int       `json:"attempts"`
+	Failures int       `json:"failures"` // that a later attempt followed, or was to
+	Created  time.Time `json:"created"`
+	Ended    time.Time `json:"ended"`
+	Next     time.Time `json:"next"` // when it is tried again
+	Error    string    `json:"error,omitempty"`
+	Messages []Said    `json:"messages,omitempty"`
+	Replies  []Said    `json:"replies,omitempty"`
+	Calls    []CallRow `json:"calls,omitempty"`
+}
+
+// Said is a message of a turn, in or out.
+type Said struct {
+	From  string    `json:"from"` // who; of a reply its kind
+	Text  string    `json:"text"`
+	State string    `json:"state,omitempty"` // of a reply: queued, sending, sent, failed or unknown
+	Time  time.Time `json:"time"`
 }
 
 // TurnFilter says which turns. Zero values do not narrow.

@@ -107,7 +107,7 @@ func showTurn(out io.Writer, t host.TurnRow) error {
 		row("next", "attempt at ", t.Next.Format(time.DateTime))
 	}
 	for _, m := range t.Messages {
-		row("in", cmp.Or(m.SenderName, m.Sender), ": ", m.Text)
+		row("in", m.From, ": ", m.Text)
 	}
 	for _, c := range t.Calls {
 		tokens := ""
@@ -118,7 +118,7 @@ func showTurn(out io.Writer, t host.TurnRow) error {
 			callState(t, c), ", ", took(c.Started, c.Ended), tokens)
 	}
 	for _, o := range t.Replies {
-		row(string(o.Kind), o.Text)
+		row(o.From, o.State, ": ", o.Text)
 	}
 	return w.Flush()
 }

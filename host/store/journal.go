@@ -75,11 +75,17 @@ func (s *Store) TurnOf(ctx context.Context, id string) (t host.TurnRow, err erro
 		list = list[1:]
 	}
 	t = list[0]
-	t.Messages, err = query(ctx, s.db, scanMessage,
-		`SELECT `+messageColumns+` FROM messages WHERE turn = ? ORDER BY seq`, t.ID)
+	said := func(from string) ([]host.Said, error) {
+		return query(ctx, s.db, func(r *sql.Rows) (m host.Said, err error) {
+			var ms int64
+			err = r.Scan(&m.From, &m.Text, &m.State, &ms)
+			m.Time = moment(ms)
+			return m, err
+		}, from+` WHERE turn = ? ORDER BY seq`, t.ID)
+	}
+	t.Messages, err = said(`SELECT CASE sender_name WHEN '' THEN sender ELSE sender_name END, text, '', time FROM messages`)
 	if err == nil {
-		t.Replies, err = query(ctx, s.db, scanOutgoing,
-			`SELECT `+outgoingColumns+` FROM outbox WHERE turn = ? ORDER BY seq`, t.ID)
+		t.Replies, err = said(`SELECT kind, text, state, created FROM outbox`)
 	}
 	if err == nil {
 		t.Calls, err = s.Calls(ctx, t.ID)

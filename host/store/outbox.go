@@ -28,13 +28,11 @@ func (s *Store) enqueue(ctx context.Context, tx *sql.Tx, o host.Outgoing) error 
 // order holds within a chat, and no chat waits for another.
 func (s *Store) Sendable(ctx context.Context) ([]host.Outgoing, error) {
 	return query(ctx, s.db, scanOutgoing,
-		`SELECT `+outgoingColumns+` FROM outbox
+		`SELECT seq, id, coalesce(turn, ''), channel, account, chat, text, reply_to, kind FROM outbox
 		 WHERE state = 'queued' AND seq IN
 		 (SELECT min(seq) FROM outbox WHERE state IN ('queued','sending') GROUP BY channel, account, chat)
 		 ORDER BY seq`)
 }
-
-const outgoingColumns = `seq, id, coalesce(turn, ''), channel, account, chat, text, reply_to, kind`
 
 func scanOutgoing(r *sql.Rows) (o host.Outgoing, err error) {
 	err = r.Scan(&o.Seq, &o.ID, &o.Turn, &o.Channel, &o.Account, &o.Chat, &o.Text, &o.ReplyTo, &o.Kind)
