@@ -29,6 +29,19 @@ var (
 	ErrUnknownOutcome = errors.New("outcome unknown")
 )
 
+type lasting struct{ error }
+
+func (l lasting) Unwrap() error { return l.error }
+
+// Lasting is err, marked as one that trying again does not mend.
+func Lasting(err error) error { return lasting{err} }
+
+// Lasts reports whether err is marked so.
+func Lasts(err error) bool {
+	var l lasting
+	return errors.As(err, &l)
+}
+
 // Named strings: none of them is interchangeable with another.
 type (
 	AgentID   string // slug + hash of (role, channel, account, chat)
@@ -309,12 +322,13 @@ type Skill struct {
 // Scope is what one turn may do: who it is for and what is linked. The broker
 // is given it with the connection and believes nothing else.
 type Scope struct {
-	Turn   TurnID
-	Agent  Agent
-	Role   *Role
-	Skills map[SkillName]*Skill // brain included
-	Brain  SkillName            //
-	Emit   func(Event)          // never nil; must not block
+	Turn    TurnID
+	Attempt int // of the turn, from 1
+	Agent   Agent
+	Role    *Role
+	Skills  map[SkillName]*Skill // brain included
+	Brain   SkillName            //
+	Emit    func(Event)          // never nil; must not block
 	// Pause stops the turn's clock and gives its place to others while its owner is asked; resume
 	// takes both back. One at a time. nil where nobody can be asked.
 	Pause func() (resume func(context.Context) error)
@@ -353,7 +367,7 @@ type Decision struct {
 	Digest     Digest     `json:"digest,omitempty"`
 	Capability Capability `json:"capability"`
 	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
-	Verdict    string     `json:"verdict"` // "allow", "deny", "ask", "answer" of the owner, or "outcome" after an act
+	Verdict    string     `json:"verdict"` // allow, deny, ask, answer (the owner's), outcome (of an act), replay
 	Reason     string     `json:"reason"`  // matched grant, or why not
 	Bytes      int64      `json:"bytes,omitempty"`
 }

@@ -21,6 +21,9 @@ type installation struct {
 	dir, bin, plugins, state string
 }
 
+// retries is the schedule of the programs that are tested: as many as a user's, and quick.
+const retries = "10ms 10ms 10ms 10ms 1s"
+
 var install = sync.OnceValues(func() (installation, error) {
 	dir, err := os.MkdirTemp("", "nanoclaw-e2e-")
 	if err != nil {
@@ -55,7 +58,7 @@ func (i installation) make() error {
 		}
 	}
 	for name, pkg := range map[string]string{"nanoclaw": ".", "nanoclaw-runner": "../nanoclaw-runner"} {
-		c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(i.bin, name), pkg)
+		c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X 'main.Retries="+retries+"'", "-o", filepath.Join(i.bin, name), pkg)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w: %s", name, err, out)

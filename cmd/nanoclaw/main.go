@@ -22,6 +22,10 @@ import (
 // Version is set by the linker: -X main.Version=v1.2.3.
 var Version = "dev"
 
+// Retries is after what a turn is tried again that failed for a reason that may pass. Tests set
+// it by the linker too.
+var Retries = "5s 10s 20s 40s 80s"
+
 // Exit codes shared by all subcommands.
 const (
 	exitOK      = 0
@@ -114,8 +118,7 @@ func (a *app) rootCmd() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
 		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.taskCmd(), a.skillCmd(),
-		a.secretCmd(),
-		a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
+		a.secretCmd(), a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
 	)
 	return root
 }

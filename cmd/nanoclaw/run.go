@@ -75,8 +75,16 @@ func (a *app) sweepCmd() *cobra.Command {
 
 // startHost starts a host in this process. Its first words about missing layers go to stderr.
 func (a *app) startHost(ctx context.Context, cfg *config.Config) (*daemon.Daemon, error) {
+	var retry []time.Duration
+	for _, s := range strings.Fields(Retries) {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return nil, err
+		}
+		retry = append(retry, d)
+	}
 	return daemon.Start(ctx, daemon.Options{
-		Config: cfg, Log: a.log, Vault: a.vault, Version: Version,
+		Config: cfg, Log: a.log, Vault: a.vault, Version: Version, Retry: retry,
 		Notice: func(s string) { fmt.Fprintln(a.stderr, "nanoclaw:", s) },
 	})
 }

@@ -214,8 +214,8 @@ func outcome(e wire.Event) error {
 		wire.OutcomeNotFound: host.ErrNotFound, wire.OutcomeInvalid: host.ErrInvalid,
 		wire.OutcomeToolError: host.ErrUnavailable, // the skill agent gives up: mostly, its model did
 	}[e.Outcome]
-	if !ok {
-		kind = host.ErrCrashed
+	if !ok { // a trap of the skill agent, which does the same with the same turn
+		return host.Lasting(fmt.Errorf("%w: %s", host.ErrCrashed, printable(e.Message)))
 	}
 	return fmt.Errorf("%w: %s", kind, printable(e.Message))
 }
@@ -240,7 +240,8 @@ func (b *box) autopsy(ctx context.Context, err error, memory int64) error {
 	b.log.Warn("container ended in the middle of its work",
 		"container", b.c.ID(), "code", exit.Code, "oom", exit.OOM, "stderr", exit.Log)
 	if exit.OOM {
-		return fmt.Errorf("%w: the agent ran out of memory, of which it may use %d MiB", host.ErrCrashed, memory>>20)
+		return host.Lasting(fmt.Errorf("%w: the agent ran out of memory, of which it may use %d MiB",
+			host.ErrCrashed, memory>>20))
 	}
 	return fmt.Errorf("%w: the agent's container ended before it answered (exit code %d)", host.ErrCrashed, exit.Code)
 }

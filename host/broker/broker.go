@@ -54,6 +54,7 @@ type Config struct {
 	Models   func(role *host.Role, name string) (Model, error) // name "" = the role's default
 	KV       KV
 	Budgets  Budgets
+	Journal  Journal // of turns; nil = none is kept, and nothing can be run again
 	Secrets  func(name string) (secret.Key, error)
 	Leaks    func() *secret.Matcher // of the secrets that the host has; nil = it has none
 	Log      hclog.Logger
@@ -112,6 +113,8 @@ type call struct {
 	row     host.Decision // what its next row says
 	allowed bool          // the act may have happened
 	turn    *turn
+	entry   host.CallRow        // its row of the journal
+	replay  bool                // answered from the journal
 	w       http.ResponseWriter // until the runner knows that it waits
 }
 
@@ -120,6 +123,7 @@ type turn struct {
 	asking chan struct{} // held by the call that asks the owner
 	http   atomic.Int64  // requests made
 	tasks  atomic.Int64  // given to other agents
+	past   past          // what earlier attempts did
 }
 
 // act is a capability: it checks raw, calls Broker.allow before it acts, and answers.
@@ -154,16 +158,11 @@ func later(_ context.Context, c *call, _ []byte) (any, error) {
 // serve answers one call. Whatever happens there is a row of it.
 func (b *Broker) serve(w http.ResponseWriter, r *http.Request, c *call, a act) {
 	ctx := r.Context()
-	answer, err := b.perform(ctx, c, r, a)
-	var body []byte
-	if err == nil {
-		body, err = encode(answer)
-	}
+	body, err := b.perform(ctx, c, r, a)
 	status := wire.StatusOK
 	if err = b.finish(ctx, c, err); err != nil {
 		no := refusalOf(err)
-		status = no.status
-		body, _ = encode(wire.NewError(no.status, no.message)) // strings always encode
+		status, body = no.status, no.body()
 	}
 	w.Header().Set(wire.HeaderStatus, strconv.Itoa(int(status)))
 	w.Header().Set("Content-Type", "application/json")
@@ -174,7 +173,7 @@ var placePattern = regexp.MustCompile(`^([0-9]{1,9}(\.[0-9]{1,9}){0,9})?$`)
 
 // perform makes the checks that all capabilities share, and the act. The body is read
 // first: the wire is not full duplex.
-func (b *Broker) perform(ctx context.Context, c *call, r *http.Request, a act) (any, error) {
+func (b *Broker) perform(ctx context.Context, c *call, r *http.Request, a act) ([]byte, error) {
 	claimed, place := r.Header.Get(wire.HeaderSkill), r.Header.Get(wire.HeaderCall)
 	c.row.Skill = host.SkillName(strings.ToValidUTF8(claimed[:min(len(claimed), 64)], "?"))
 	raw, err := wire.ReadLimited(r.Body, wire.MaxCapRequest)
@@ -197,13 +196,16 @@ func (b *Broker) perform(ctx context.Context, c *call, r *http.Request, a act) (
 		return nil, no
 	}
 	c.need, _ = k.Manifest.Need(c.row.Capability)
-	return a(ctx, c, raw)
+	return b.journaled(ctx, c, raw, a)
 }
 
 // allow writes the row that must exist before the act. bytes is what the act sends.
 func (b *Broker) allow(ctx context.Context, c *call, target, reason string, bytes int64) error {
 	c.row.Target, c.row.Reason, c.row.Bytes = target, reason, bytes
 	if err := b.record(ctx, c, "allow"); err != nil {
+		return err
+	}
+	if err := b.intend(ctx, c); err != nil {
 		return err
 	}
 	c.allowed, c.row.Reason, c.row.Bytes = true, "", 0
@@ -213,6 +215,13 @@ func (b *Broker) allow(ctx context.Context, c *call, target, reason string, byte
 // finish writes the last row of a call and returns what the guest is told.
 func (b *Broker) finish(ctx context.Context, c *call, err error) error {
 	ctx = context.WithoutCancel(ctx)
+	if c.replay {
+		c.row.Reason = fmt.Sprintf("as in attempt %d of this turn", c.entry.Attempt)
+		if e := b.record(ctx, c, "replay"); e != nil {
+			return e
+		}
+		return err
+	}
 	if err == nil {
 		return b.record(ctx, c, "outcome")
 	}

@@ -46,6 +46,7 @@ type lab struct {
 	scope   host.Scope
 	names   map[string][]string // name -> addresses; "" = every other name
 	serve   http.HandlerFunc    // plays every host
+	use     http.Handler        // of calls that belong to one turn; nil = each is one of its own
 	secrets map[string]string
 	rows    func() []audit.Row
 	logs    *safeBuffer
@@ -243,7 +244,12 @@ func (l *lab) do(r *http.Request) reply {
 	return reply{t: l.t, waits: w.waits, code: w.Code, status: wire.Status(status), body: w.Body.Bytes()}
 }
 
-func (l *lab) handler() http.Handler { return broker.New(l.cfg).Handler(l.scope) }
+func (l *lab) handler() http.Handler {
+	if l.use != nil {
+		return l.use
+	}
+	return broker.New(l.cfg).Handler(l.scope)
+}
 
 func (l *lab) get(url string) reply {
 	l.t.Helper()

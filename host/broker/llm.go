@@ -58,6 +58,7 @@ func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 		return nil, failed("the model", err)
 	}
 	in, out := resp.Usage.InputTokens, resp.Usage.OutputTokens
+	c.entry.TokensIn, c.entry.TokensOut = in, out
 	c.row.Reason = fmt.Sprintf("%d tokens in, %d out", in, out)
 	used = in + out
 	if err != nil {

@@ -17,9 +17,18 @@ type refusal struct {
 	grant   string // what would allow it: for the owner alone
 	secrets string // the names of those found: for the log and the audit row
 	cause   error  // for the log alone
+	final   bool   // not to be tried again, whatever the status says
 }
 
 func (r *refusal) Error() string { return r.message }
+
+// body is what the guest gets.
+func (r *refusal) body() []byte {
+	e := wire.NewError(r.status, r.message)
+	e.Retryable = e.Retryable && !r.final
+	b, _ := encode(e) // strings always encode
+	return b
+}
 
 func deny(format string, args ...any) *refusal {
 	return &refusal{status: wire.StatusDenied, message: fmt.Sprintf(format, args...)}

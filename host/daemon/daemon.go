@@ -38,7 +38,8 @@ type Options struct {
 	Log     hclog.Logger
 	Vault   *secret.Vault // whose matcher the log passes
 	Version string
-	Notice  func(string) // what the owner must know at start; nil = nobody listens
+	Retry   []time.Duration // after what a failed turn is tried again
+	Notice  func(string)    // what the owner must know at start; nil = nobody listens
 }
 
 // Daemon is one running host.
@@ -85,8 +86,8 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 // use puts cfg in force for what begins from now on.
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
-		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Delegate: d.delegate,
-		Tasks: d.book, Log: d.log.Named("broker"),
+		Audit: d.audit, KV: d.store, Budgets: d.store, Journal: d.store, Notice: d.refused, Owner: d.owner,
+		Delegate: d.delegate, Tasks: d.book, Log: d.log.Named("broker"),
 	}, nil)})
 	d.router.SetRoutes(routes(cfg))
 }
@@ -180,7 +181,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Grace: grace, Log: d.log.Named("router"),
+		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Retry: d.opt.Retry, Grace: grace, Log: d.log.Named("router"),
 	})
 	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
 	d.openTasks()
@@ -197,6 +198,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	d.console.Register(mux)
 	mux.HandleFunc("GET /v1/status", d.serveStatus)
 	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
+	mux.HandleFunc("POST /v1/turns/{id}/retry", d.serveRetry)
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
 	ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))

@@ -35,10 +35,16 @@ func (d *Daemon) delegate(
 	if err := d.store.EnsureAgent(ctx, a); err != nil {
 		return "", err
 	}
-	if err := d.store.BeginDelegated(ctx, id, a.ID, from.Turn, task); err != nil {
+	attempt, err := d.store.BeginDelegated(ctx, id, a.ID, from.Turn, task)
+	if err != nil {
 		return "", err
 	}
-	text, err := d.delegated(ctx, from, a, role, id, task, hold)
+	scope, err := d.scope(a, role, id)
+	if err != nil {
+		return "", errors.Join(err, d.store.EndDelegated(ctx, id, store.Failed, err.Error(), ""))
+	}
+	scope.Attempt, scope.Depth = attempt, from.Depth+1
+	text, err := d.delegated(ctx, from, scope, task, hold)
 	how, reason := store.Done, ""
 	switch {
 	case errors.Is(err, host.ErrStopped):
@@ -50,14 +56,10 @@ func (d *Daemon) delegate(
 }
 
 func (d *Daemon) delegated(
-	ctx context.Context, from host.Scope, a host.Agent, role *host.Role, id host.TurnID, task string, hold broker.Hold,
+	ctx context.Context, from, scope host.Scope, task string, hold broker.Hold,
 ) (string, error) {
-	scope, err := d.scope(a, role, id)
-	if err != nil {
-		return "", err
-	}
-	defer d.forgetNotices(id)
-	scope.Depth = from.Depth + 1
+	role := scope.Role
+	defer d.forgetNotices(scope.Turn)
 	busy := host.Event{Turn: from.Turn, Stage: host.StageTool, Name: string(role.Name)}
 	from.Emit(busy)
 	scope.Emit = func(e host.Event) { // what it writes is not the reply; that it works is news
@@ -76,7 +78,7 @@ func (d *Daemon) delegated(
 		Role: wire.RoleUser, Sender: string(from.Role.Name), Text: task, Time: time.Now().UTC().Format(time.RFC3339),
 	}
 	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Delegate: true, Hold: hold, Input: wire.Turn{
-		Turn: string(id), System: system(cfg, role), Messages: []wire.ChatMessage{said}, Tools: publicTools(scope),
+		Turn: string(scope.Turn), System: system(cfg, role), Messages: []wire.ChatMessage{said}, Tools: publicTools(scope),
 		Skills: skillTexts(scope), Delegates: delegates(cfg, scope), DeadlineMS: int(timeout / time.Millisecond),
 	}})
 	return reply.Text, err

@@ -3,9 +3,11 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +41,7 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	if err != nil {
 		return "", err
 	}
-	scope.Emit = emit
+	scope.Emit, scope.Attempt = emit, t.Attempts
 	defer d.forgetNotices(t.ID)
 	history, err := d.store.History(ctx, a.ID, historyTurns)
 	if err != nil {
@@ -50,7 +52,28 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 		Tools: publicTools(scope), Skills: skillTexts(scope), Delegates: delegates(cfg, scope),
 		DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
 	}})
-	return d.harmless(role.Name, reply.Text, err)
+	return d.harmless(role.Name, reply.Text, d.lasting(ctx, t, role, err))
+}
+
+// lasting marks the failure of a turn whose skill agent gave up because of what a model was refused
+// for: the journal knows that better than the sentence of the agent. No credit, no such model, a
+// conversation that is too long and a budget that is used up do not pass within minutes.
+func (d *Daemon) lasting(ctx context.Context, t store.Turn, role *host.Role, err error) error {
+	if !errors.Is(err, host.ErrUnavailable) {
+		return err
+	}
+	calls, e := d.store.Calls(context.WithoutCancel(ctx), t.ID)
+	if e != nil || len(calls) == 0 {
+		return err
+	}
+	lasts := []wire.Status{wire.StatusDenied, wire.StatusInvalid, wire.StatusNotFound, wire.StatusTooLarge}
+	c := calls[len(calls)-1]
+	budget := c.Status == wire.StatusRateLimited && !c.Acted // the role's own
+	own := c.Capability == host.CapLLM && c.Attempt == t.Attempts && c.Skill == role.Brain
+	if own && (budget || slices.Contains(lasts, c.Status)) {
+		return host.Lasting(err)
+	}
+	return err
 }
 
 func (d *Daemon) forgetNotices(id host.TurnID) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
@@ -105,10 +106,12 @@ func (r *Router) sendAll(h *holds) {
 		if held {
 			continue
 		}
+		failpoint.Hit(failpoint.BeforeSending)
 		if err := r.cfg.Store.Mark(r.ctx, o.ID, store.Sending, ""); err != nil {
 			r.cfg.Log.Error("outbox", "error", err)
 			return
 		}
+		failpoint.Hit(failpoint.AfterSending)
 		r.wg.Go(func() { r.send(o, h, gen) })
 	}
 }
@@ -132,9 +135,11 @@ func (r *Router) send(o host.Outgoing, h *holds, gen int) {
 		state, reason = store.Undone, err.Error()
 		r.cfg.Log.Warn("not sent", "channel", o.Channel, "message", o.ID, "error", err)
 	}
+	failpoint.Hit(failpoint.BeforeSent)
 	if err := r.cfg.Store.Mark(context.WithoutCancel(r.ctx), o.ID, state, reason); err != nil {
 		r.cfg.Log.Error("outbox", "error", err)
 	}
+	failpoint.Hit(failpoint.AfterSent)
 	if !held {
 		r.flush()
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/channel"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
@@ -34,6 +35,7 @@ type Config struct {
 	// answers. args are the words after the name.
 	Commands map[string]Command
 	Ended    func(t store.Turn) // told of every turn that is over; may be nil
+	Retry    []time.Duration    // after what a turn is tried again that failed for a reason that may pass
 	Grace    time.Duration      // how long Stop lets running turns finish
 	Log      hclog.Logger
 }
@@ -44,9 +46,10 @@ type Router struct {
 	channels map[string]channel.Channel
 	outbox   chan struct{} // something may be sendable
 
-	ctx    context.Context // of all turns; its cause says why they end
-	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup
+	ctx     context.Context // of all turns; its cause says why they end
+	cancel  context.CancelCauseFunc
+	closing chan struct{} // closed when Stop begins
+	wg      sync.WaitGroup
 
 	mu      sync.Mutex
 	workers map[host.AgentID]*worker
@@ -61,7 +64,7 @@ var errShutdown = errors.New("the host is stopping")
 func New(cfg Config) *Router {
 	r := &Router{
 		cfg: cfg, channels: make(map[string]channel.Channel), outbox: make(chan struct{}, 1),
-		workers: make(map[host.AgentID]*worker),
+		workers: make(map[host.AgentID]*worker), closing: make(chan struct{}),
 	}
 	for _, c := range cfg.Channels {
 		r.channels[c.Name()] = c
@@ -114,6 +117,9 @@ func (r *Router) receive(c channel.Channel) {
 // next start, and returns when nothing runs any more.
 func (r *Router) Stop() {
 	r.mu.Lock()
+	if !r.closed {
+		close(r.closing)
+	}
 	r.closed = true
 	busy := make([]*worker, 0, len(r.workers))
 	for _, w := range r.workers {
@@ -175,6 +181,7 @@ func (r *Router) queue(ctx context.Context, a host.Agent, m host.Message, wakes 
 	if err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.InboundCommitted)
 	if fresh && wakes {
 		r.show(a, host.Event{Stage: host.StageQueued})
 		r.wake(a)

@@ -83,7 +83,8 @@ func start(t *testing.T, path string, turn TurnFunc) fixture {
 	ch := newMemory()
 	var r *Router
 	r = New(Config{
-		Store: st, Channels: []channel.Channel{ch}, Turn: turn, Log: hclog.NewNullLogger(),
+		Store: st, Channels: []channel.Channel{ch}, Turn: turn, Retry: schedule, Log: hclog.NewNullLogger(),
+		Grace: time.Second,
 		Commands: map[string]Command{
 			"/help": func(_ context.Context, a host.Agent, _ host.Message, args []string) string {
 				return fmt.Sprintf("help for %s %q", a.Role, args)
@@ -169,7 +170,7 @@ func TestOneTurnAtATimeAndBacklogBecomesOne(t *testing.T) {
 
 func TestFailedTurnGivesOneSentence(t *testing.T) {
 	f := start(t, db(t), func(context.Context, host.Agent, store.Turn, func(host.Event)) (string, error) {
-		return "", fmt.Errorf("agent main: %w: docker does not answer", host.ErrUnavailable)
+		return "", host.Lasting(fmt.Errorf("agent main: %w: docker does not answer", host.ErrUnavailable))
 	})
 	f.deliver(t, say("a", "1", "one"))
 	if o := f.ch.next(t); o.Kind != host.OutError || !strings.HasPrefix(o.Text, "I can't answer right now: docker does not answer. ") {

@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
 const (
 	maxBatch    = 200 // messages of a backlog that become one turn
-	maxAttempts = 3   // times a turn is taken up after the host died in it
+	maxAttempts = 3   // times that the host may die in a turn
 )
 
 // worker runs the turns of one agent, one after the other, and goes when nothing waits.
@@ -58,7 +60,7 @@ func (r *Router) work(w *worker) {
 	}
 }
 
-// turn runs the agent's next turn and reports whether there was one.
+// turn runs the agent's next turn, or one more attempt of it, and reports whether there was one.
 func (r *Router) turn(w *worker) (bool, error) {
 	t, err := r.cfg.Store.Begin(r.ctx, w.agent.ID, host.NewTurnID(), maxBatch)
 	if errors.Is(err, host.ErrNotFound) {
@@ -67,24 +69,80 @@ func (r *Router) turn(w *worker) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	failpoint.Hit(failpoint.TurnBegun)
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)
 	r.mu.Lock()
 	w.cancel = cancel
 	r.mu.Unlock()
-	reply, err := r.run(ctx, w.agent, t)
+	var reply string
+	waited := !t.Next.IsZero()
+	if waited {
+		err = r.wait(ctx, w.agent, t)
+	} else {
+		reply, err = r.run(ctx, w.agent, t)
+	}
 	r.mu.Lock()
 	w.cancel = nil
 	r.mu.Unlock()
-	if errors.Is(context.Cause(ctx), errShutdown) && err != nil {
-		return false, nil // the row says running: the next host takes it up
+	store, after := r.cfg.Store, context.WithoutCancel(ctx)
+	switch {
+	case errors.Is(err, errShutdown), errors.Is(context.Cause(ctx), errShutdown) && err != nil:
+		if waited {
+			return false, nil // the row says until when
+		}
+		return false, store.PutBack(after, t.ID, t.Failures, time.Time{}, "") // the next host takes it up
+	case waited && err == nil:
+		return true, store.PutBack(after, t.ID, t.Failures, time.Time{}, "")
+	case ctx.Err() == nil && passes(err) && t.Failures < len(r.cfg.Retry):
+		r.cfg.Log.Warn("turn failed, to be tried again", "agent", w.agent.ID, "turn", t.ID, "error", err,
+			"after", r.cfg.Retry[t.Failures])
+		return true, store.PutBack(after, t.ID, t.Failures+1, time.Now().Add(r.cfg.Retry[t.Failures]), plain(err))
 	}
 	return true, r.finish(ctx, w.agent, t, reply, err)
 }
 
+// wait waits until t is to be tried again, and tells the user why. A clock that was set back
+// does not make that longer than the schedule says.
+func (r *Router) wait(ctx context.Context, a host.Agent, t store.Turn) error {
+	left := time.Until(t.Next)
+	if n := min(t.Failures, len(r.cfg.Retry)); n > 0 {
+		left = min(left, r.cfg.Retry[n-1])
+	}
+	r.show(a, host.Event{
+		Turn: t.ID, Stage: host.StageQueued,
+		Name: fmt.Sprintf("for another try in %s: %s", max(left, 0).Round(time.Second), t.Reason),
+	})
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.closing:
+		return errShutdown
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// passes reports whether another attempt may do better. What was denied, is invalid, is not there,
+// is over a budget or took all the time that a turn has fails again.
+func passes(err error) bool {
+	if host.Lasts(err) {
+		return false
+	}
+	for _, kind := range []error{host.ErrUnavailable, host.ErrBusy, host.ErrCrashed} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *Router) run(ctx context.Context, a host.Agent, t store.Turn) (string, error) {
-	if t.Attempts > maxAttempts {
-		return "", fmt.Errorf("%w: the host died %d times while answering this", host.ErrCrashed, t.Attempts-1)
+	if t.Deaths >= maxAttempts {
+		err := fmt.Errorf("%w: the host died %d times while answering this", host.ErrCrashed, t.Deaths)
+		return "", host.Lasting(err)
 	}
 	return r.cfg.Turn(ctx, a, t, func(e host.Event) {
 		e.Turn = t.ID
@@ -117,9 +175,11 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 	if errors.Is(err, host.ErrLimit) && !slices.ContainsFunc(t.Messages, func(m host.Message) bool { return m.Owner }) {
 		out = nil // a role over its budget answers nobody else: two machines would talk for ever
 	}
+	failpoint.Hit(failpoint.BeforeFinish)
 	if err := r.cfg.Store.Finish(context.WithoutCancel(ctx), t.ID, how, reason, out); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.AfterFinish)
 	r.flush()
 	if r.cfg.Ended != nil {
 		r.cfg.Ended(t)
@@ -130,6 +190,19 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 // sentence is what a user reads of an error: what happened and whether to try again. Which role
 // it was and what kind of error is for the log.
 func sentence(err error) string {
+	msg := plain(err)
+	switch {
+	case errors.Is(err, host.ErrTimeout):
+		return "That took too long and was stopped: " + msg + "."
+	case errors.Is(err, host.ErrUnavailable), errors.Is(err, host.ErrBusy):
+		return "I can't answer right now: " + msg + ". Your message is kept in the history; please ask again."
+	default:
+		return "Something went wrong: " + msg + "."
+	}
+}
+
+// plain is what happened, short and without its kind.
+func plain(err error) string {
 	msg := err.Error()
 	for _, kind := range []error{host.ErrUnavailable, host.ErrDenied, host.ErrNotFound, host.ErrCrashed, host.ErrInvalid} {
 		if _, rest, ok := strings.Cut(msg, kind.Error()+": "); ok && errors.Is(err, kind) {
@@ -139,14 +212,7 @@ func sentence(err error) string {
 	if len(msg) > 500 {
 		msg = strings.ToValidUTF8(msg[:500], "") + "…"
 	}
-	switch {
-	case errors.Is(err, host.ErrTimeout):
-		return "That took too long and was stopped: " + msg + "."
-	case errors.Is(err, host.ErrUnavailable), errors.Is(err, host.ErrBusy):
-		return "I can't answer right now: " + msg + ". Your message is kept in the history; please ask again."
-	default:
-		return "Something went wrong: " + msg + "."
-	}
+	return msg
 }
 
 // StopTurn ends the agent's running turn, and says what it found.
@@ -159,6 +225,16 @@ func (r *Router) StopTurn(id host.AgentID) string {
 	}
 	w.cancel(host.ErrStopped)
 	return "Stopping."
+}
+
+// Retry runs a failed turn again, before what waits for its agent.
+func (r *Router) Retry(ctx context.Context, turn host.TurnID) error {
+	a, err := r.cfg.Store.Retry(ctx, turn)
+	if err != nil {
+		return err
+	}
+	r.wake(a)
+	return nil
 }
 
 // Busy counts the agents at work.

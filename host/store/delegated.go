@@ -8,18 +8,18 @@ import (
 )
 
 // BeginDelegated makes the row of a turn that another turn asked for, or takes it up again when the
-// turn above it is run again. It has no messages: task is all that its agent is told.
+// turn above it is run again, and says which attempt this is. It has no messages: task is all that its agent is told.
 func (s *Store) BeginDelegated(
 	ctx context.Context, t host.TurnID, a host.AgentID, parent host.TurnID, task string,
-) error {
-	_, err := s.db.ExecContext(ctx,
+) (attempt int, err error) {
+	err = s.db.QueryRowContext(ctx,
 		`INSERT INTO turns (id, agent, state, created, parent, task) VALUES (?,?,'running',?,?,?)
-		 ON CONFLICT (id) DO UPDATE SET state = 'running', attempts = attempts + 1, ended = NULL, error = ''`,
-		t, a, s.now().UnixMilli(), parent, task)
+		 ON CONFLICT (id) DO UPDATE SET state = 'running', attempts = attempts + 1, ended = NULL, error = ''
+		 RETURNING attempts`, t, a, s.now().UnixMilli(), parent, task).Scan(&attempt)
 	if err != nil {
-		return fmt.Errorf("store: delegated turn %s: %w", t, err)
+		return 0, fmt.Errorf("store: delegated turn %s: %w", t, err)
 	}
-	return nil
+	return attempt, nil
 }
 
 // EndDelegated ends such a turn. What it answered goes to the turn that asked, and stays here for

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/failpoint"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
@@ -19,6 +20,8 @@ type Store struct {
 	db       *sql.DB
 	counters *sql.DB // the same file, see Spend
 	spend    *sql.Stmt
+	put      *sql.Stmt // of PutCall, not synced
+	intend   *sql.Stmt // of PutCall, synced
 	spending sync.Mutex
 	leases   map[account]lease
 	now      func() time.Time
@@ -95,6 +98,17 @@ CREATE TABLE runs (
 	outcome TEXT NOT NULL CHECK (outcome IN ('','ok','failed','gated','missed')), error TEXT NOT NULL, turn TEXT,
 	UNIQUE (task, due));
 CREATE INDEX runs_open ON runs(task) WHERE outcome = '';
+`, `
+ALTER TABLE turns ADD COLUMN ended_attempts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN next INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE calls (
+	n INTEGER PRIMARY KEY, turn TEXT NOT NULL, attempt INTEGER NOT NULL, place TEXT NOT NULL,
+	skill TEXT NOT NULL, capability TEXT NOT NULL, target TEXT NOT NULL, print TEXT NOT NULL,
+	outside INTEGER NOT NULL, acted INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('begun','done','unknown')),
+	status INTEGER NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
+	started INTEGER NOT NULL, ended INTEGER NOT NULL, answer BLOB);
+CREATE INDEX calls_by_turn ON calls(turn, n);
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
@@ -114,8 +128,14 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		(*db).SetMaxOpenConns(1)
 	}
 	err = s.migrate(ctx)
-	if err == nil {
-		s.spend, err = s.counters.PrepareContext(ctx, spendSQL)
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		db   *sql.DB
+		sql  string
+	}{{&s.spend, s.counters, spendSQL}, {&s.put, s.counters, putCall}, {&s.intend, s.db, putCall}} {
+		if err == nil {
+			*p.stmt, err = p.db.PrepareContext(ctx, p.sql)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", path, errors.Join(err, s.Close()))
@@ -140,6 +160,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			if _, err := tx.ExecContext(ctx, schema[i]); err != nil {
 				return err
 			}
+			failpoint.Hit(failpoint.Migration)
 			_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", i+1))
 			return err
 		})

@@ -28,15 +28,8 @@ func scanTask(r *sql.Rows) (t host.Task, err error) {
 	if gate != nil {
 		err = errors.Join(err, json.Unmarshal(gate, &t.Gate))
 	}
-	t.Next, t.Created = moment(next), moment(created)
+	t.Next, t.Created = moment(next.Int64), moment(created.Int64)
 	return t, err
-}
-
-func moment(ms sql.NullInt64) (t time.Time) {
-	if ms.Valid {
-		t = time.UnixMilli(ms.Int64).UTC()
-	}
-	return t
 }
 
 func millis(t time.Time) sql.NullInt64 {
@@ -154,7 +147,7 @@ const runSelect = `SELECT runs.n, task, due, started, ended, outcome, error, coa
 func scanRun(r *sql.Rows) (v host.Run, err error) {
 	var due, started, ended sql.NullInt64
 	err = r.Scan(&v.N, &v.Task, &due, &started, &ended, &v.Outcome, &v.Error, &v.Turn)
-	v.Due, v.Started, v.Ended = moment(due), moment(started), moment(ended)
+	v.Due, v.Started, v.Ended = moment(due.Int64), moment(started.Int64), moment(ended.Int64)
 	return v, err
 }
 

@@ -15,7 +15,12 @@ import (
 type Turn struct {
 	ID       host.TurnID
 	Agent    host.AgentID
-	Attempts int // 1 on the first run
+	Attempts int // times it was begun: 1 on the first run
+	Deaths   int // attempts whose end no host saw
+	Failures int // attempts that failed for a reason that may pass
+	// Next is when to try again: until PutBack has taken it away, this is no attempt. Zero = now.
+	Next     time.Time
+	Reason   string // of the last failure, while Next is set
 	Messages []host.Message
 }
 
@@ -25,10 +30,12 @@ type Turn struct {
 func (s *Store) Begin(ctx context.Context, agent host.AgentID, fresh host.TurnID, max int) (Turn, error) {
 	t := Turn{ID: fresh, Agent: agent, Attempts: 1}
 	err := s.tx(ctx, func(tx *sql.Tx) error {
-		row := tx.QueryRowContext(ctx,
-			`SELECT id, attempts FROM turns WHERE agent = ? AND state = 'running' AND parent IS NULL
-			 ORDER BY n LIMIT 1`, agent)
-		switch err := row.Scan(&t.ID, &t.Attempts); {
+		var next int64
+		row := tx.QueryRowContext(ctx, `SELECT id, attempts, attempts - ended_attempts, failures, next, error FROM turns
+			WHERE agent = ? AND state = 'running' AND parent IS NULL ORDER BY n LIMIT 1`, agent)
+		switch err := row.Scan(&t.ID, &t.Attempts, &t.Deaths, &t.Failures, &next, &t.Reason); {
+		case err == nil && next != 0:
+			t.Next = time.UnixMilli(next)
 		case err == nil:
 			t.Attempts++
 			if _, err := tx.ExecContext(ctx, `UPDATE turns SET attempts = ? WHERE id = ?`, t.Attempts, t.ID); err != nil {
@@ -76,6 +83,21 @@ func (s *Store) open(ctx context.Context, tx *sql.Tx, t Turn, max int) error {
 	return err
 }
 
+// PutBack says that the attempt which t is has ended, and its turn has not: it failures times
+// failed so far, the last time for reason, and is to be tried again at next (zero = at once).
+func (s *Store) PutBack(ctx context.Context, turn host.TurnID, failures int, next time.Time, reason string) error {
+	ms := int64(0)
+	if !next.IsZero() {
+		ms = next.UnixMilli()
+	}
+	_, err := s.db.ExecContext(ctx, `UPDATE turns SET ended_attempts = attempts, failures = ?, next = ?, error = ?
+		WHERE id = ? AND state = 'running'`, failures, ms, reason, turn)
+	if err != nil {
+		return fmt.Errorf("store: put back turn %s: %w", turn, err)
+	}
+	return nil
+}
+
 // Outcome of a turn.
 type Outcome string
 
@@ -91,7 +113,7 @@ const (
 func (s *Store) Finish(ctx context.Context, turn host.TurnID, how Outcome, reason string, out []host.Outgoing) error {
 	err := s.tx(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx,
-			`UPDATE turns SET state = ?, ended = ?, error = ? WHERE id = ? AND state = 'running'`,
+			`UPDATE turns SET state = ?, ended = ?, error = ?, next = 0 WHERE id = ? AND state = 'running'`,
 			how, s.now().UnixMilli(), reason, turn)
 		if err != nil {
 			return err
@@ -101,6 +123,12 @@ func (s *Store) Finish(ctx context.Context, turn host.TurnID, how Outcome, reaso
 		}
 		if err := s.endTurnRuns(ctx, tx, turn, how, reason); err != nil {
 			return err
+		}
+		if how != Failed { // which may be tried again
+			if _, err := tx.ExecContext(ctx, `UPDATE calls SET answer = NULL WHERE turn = ?1
+				OR substr(turn, 1, length(?1) + 1) = ?1 || '-'`, turn); err != nil {
+				return err
+			}
 		}
 		for _, o := range out {
 			if err := s.enqueue(ctx, tx, o); err != nil {
@@ -126,7 +154,9 @@ func (s *Store) Interrupted(ctx context.Context) ([]host.Agent, error) {
 // said in a turn, then what was answered.
 func (s *Store) History(ctx context.Context, agent host.AgentID, turns int) ([]wire.ChatMessage, error) {
 	return query(ctx, s.db, scanChat, `
-		WITH last AS (SELECT n, id FROM turns WHERE agent = ?1 AND state = 'done' AND parent IS NULL ORDER BY n DESC LIMIT ?2)
+		WITH last AS (SELECT n, id FROM turns WHERE agent = ?1 AND state = 'done' AND parent IS NULL
+			AND n < coalesce((SELECT min(n) FROM turns WHERE agent = ?1 AND state = 'running' AND parent IS NULL), n + 1)
+			ORDER BY n DESC LIMIT ?2)
 		SELECT role, sender, text, time FROM (
 			SELECT n, 0 AS part, seq, ?3 AS role, sender_name AS sender, text, time
 			FROM last JOIN messages ON messages.turn = last.id

@@ -134,10 +134,7 @@ func (in *instance) callTools(ctx context.Context, path string, body []byte) (wi
 	results := make([]wire.ToolOutcome, len(calls))
 	var wg sync.WaitGroup
 	for i, c := range calls {
-		at := callSpec{turn: in.call.turn, path: path, depth: in.call.depth + 1}
-		if array {
-			at.path = join(path, i)
-		}
+		at := callSpec{turn: in.call.turn, path: join(path, i), depth: in.call.depth + 1}
 		c.TimeoutMS = 0 // PathTool's alone
 		in.progress("tool", c.Name)
 		wg.Go(func() { results[i] = in.skill.engine.tool(ctx, c, at) })

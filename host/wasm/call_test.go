@@ -48,7 +48,7 @@ func TestTurn(t *testing.T) {
 	b.Tools = []wire.Tool{{Name: "turn"}}
 	set := wire.Load{Brain: "brain", Skills: []wire.LoadSkill{b, spec("one", one, "kv"), spec("two", two, "tool")}}
 	paths := []string{
-		"brain 0 llm", "brain 2 kv", "one 1.0 kv", "one 1.1 kv", "one 3.0.0.0 kv", "one 3.0.0.1 kv",
+		"brain 0 llm", "brain 2 kv", "one 1.0.0 kv", "one 1.0.1 kv", "one 3.0.0.0.0 kv", "one 3.0.0.0.1 kv",
 		"one 3.0.1.0.0 kv", "one 3.0.1.0.1 kv", "one 3.1.0 kv", "one 3.1.1 kv",
 	}
 	for range 3 {
