@@ -84,7 +84,8 @@ func TestTools(t *testing.T) {
 		{Op: "create", Prompt: "call Ann", Schedule: "2026-12-01 09:00"},
 		{Op: "update", ID: 3, Schedule: "every 2h", Gate: &sdk.TaskGate{}},
 		{Op: "update", ID: 3, Misfire: "skip", Gate: &sdk.TaskGate{Tool: "feeds_digest", Arguments: sdk.RawMessage(`{"n":1}`)}},
-		{Op: "pause", ID: 3}, {Op: "cancel", ID: 9},
+		{Op: "pause", ID: 3},
+		{Op: "cancel", ID: 9},
 	}; !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %+v, want %+v", got, want)
 	}
