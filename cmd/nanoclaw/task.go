@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -104,7 +105,8 @@ func (a *app) taskShowCmd(name, short string) *cobra.Command {
 				}
 			}
 			for _, r := range runs {
-				fmt.Fprintf(a.stdout, "%s  %-7s %s %s\n", r.Due.Local().Format(time.DateTime), r.Outcome, r.Turn, r.Error)
+				due, how := r.Due.Local().Format(time.DateTime), cmp.Or(r.Outcome, "open")
+				fmt.Fprintf(a.stdout, "%s  %-7s %s %s\n", due, how, r.Turn, r.Error)
 			}
 			return nil
 		},

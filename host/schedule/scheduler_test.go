@@ -89,8 +89,11 @@ func (w *world) start() {
 
 // deliver is the router's part: the message, and a turn of it.
 func (w *world) deliver(ctx context.Context, a host.Agent, m host.Message) error {
-	if w.broken != nil {
-		return w.broken(ctx)
+	w.mu.Lock()
+	broken := w.broken
+	w.mu.Unlock()
+	if broken != nil {
+		return broken(ctx)
 	}
 	fresh, err := w.store.AddMessage(ctx, m, a.ID, true)
 	if err != nil || !fresh {
@@ -124,6 +127,13 @@ func (w *world) do(a host.Agent, r wire.TaskRequest) host.Task {
 	w.sched.Poke()
 	synctest.Wait()
 	return out[0]
+}
+
+// set changes what the world does from now on.
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
 }
 
 // after lets time pass, then tells the outcomes of a task's runs, oldest first.
@@ -187,16 +197,16 @@ func TestMissed(t *testing.T) {
 		w.want("and on", w.after(3*time.Minute, a.N), "00:05 missed, 00:30 ok") // never drifts
 
 		// Killed after the row was written and before the message was: once, by the next host.
-		w.broken = func(ctx context.Context) error { return errors.New("killed") }
+		w.set(func() { w.broken = func(ctx context.Context) error { return errors.New("killed") } })
 		w.want("killed", w.after(5*time.Minute, b.N), "00:05 ok, 00:30 ok, 00:35 open")
 		w.stop()
-		w.broken = nil
+		w.set(func() { w.broken = nil })
 		w.start()
 		w.want("next host", w.after(time.Second, b.N), "00:05 ok, 00:30 ok, 00:35 ok")
 		w.want("skip, not late", w.after(0, a.N), "00:05 missed, 00:30 ok, 00:35 ok")
 
 		// Killed after the message was written: the message is there once.
-		w.answer = nil
+		w.set(func() { w.answer = nil })
 		w.want("turn runs", w.after(5*time.Minute, b.N), "00:05 ok, 00:30 ok, 00:35 ok, 00:40 open")
 		w.stop()
 		n := len(w.texts)
@@ -263,7 +273,7 @@ func TestGate(t *testing.T) {
 			{`[]`, "failed", ""},
 		} {
 			before := len(w.texts)
-			w.gate = says(c.said)
+			w.set(func() { w.gate = says(c.said) })
 			got := w.after(time.Minute, n)
 			if last := strings.TrimPrefix(got, runs); !strings.HasSuffix(last, " "+c.outcome) {
 				t.Fatalf("%.60q: %s, want %s", c.said, last, c.outcome)
@@ -273,7 +283,7 @@ func TestGate(t *testing.T) {
 				t.Errorf("%.60q: delivered %q", c.said, w.texts[before:])
 			}
 		}
-		w.gate = func() (wire.ToolOutcome, error) { return wire.ToolOutcome{}, host.ErrTimeout }
+		w.set(func() { w.gate = func() (wire.ToolOutcome, error) { return wire.ToolOutcome{}, host.ErrTimeout } })
 		w.after(10*time.Minute, n)
 		if len(w.told) != 1 || !strings.Contains(w.told[0], `Task 1 ("summarise") failed 5 times in a row and is paused.`) {
 			t.Errorf("told %q", w.told)
@@ -287,13 +297,13 @@ func TestGate(t *testing.T) {
 func TestPausedAfterFailures(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.do(alice, create("x", "every 1m")).N
-		w.answer = func() store.Outcome { return store.Failed }
+		w.set(func() { w.answer = func() store.Outcome { return store.Failed } })
 		w.want("runs", fmt.Sprint(strings.Count(w.after(time.Hour, n), "failed")), "5")
 		got := w.do(alice, wire.TaskRequest{Op: "list", ID: n})
 		if got.State != host.TaskPaused || got.Why != "it failed 5 times in a row" || len(w.told) != 1 {
 			t.Errorf("%+v, told %q", got, w.told)
 		}
-		w.answer = func() store.Outcome { return store.Done }
+		w.set(func() { w.answer = func() store.Outcome { return store.Done } })
 		if got = w.do(alice, wire.TaskRequest{Op: "resume", ID: n}); got.Failures != 0 || got.State != host.TaskActive {
 			t.Errorf("resumed: %+v", got)
 		}
@@ -317,7 +327,7 @@ func TestBook(t *testing.T) {
 		w.want("run by hand, although paused", w.after(25*time.Hour, a.N), "00:00 ok")
 		w.do(alice, wire.TaskRequest{Op: "resume", ID: a.N})
 		w.want("resumed", w.after(24*time.Hour, a.N), "00:00 ok, 00:00 ok")
-		w.answer = nil
+		w.set(func() { w.answer = nil })
 		w.do(alice, wire.TaskRequest{Op: "run", ID: a.N})
 		for _, c := range []struct {
 			r    wire.TaskRequest

@@ -123,10 +123,7 @@ func (s *Store) ChangeTask(
 		run.Task = n
 		return addRun(ctx, tx, *run)
 	})
-	if err != nil {
-		return t, fmt.Errorf("store: task %d: %w", n, err)
-	}
-	return t, nil
+	return t, err
 }
 
 // addRun writes r, unless its time has a row already, and forgets the oldest.

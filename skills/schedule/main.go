@@ -39,7 +39,9 @@ func init() {
 	sdk.Tool("create", create)
 	sdk.Tool("list", list)
 	sdk.Tool("update", update)
-	for op, said := range map[string]string{"pause": "Paused: ", "resume": "Resumed: ", "cancel": "Cancelled: ", "run": "Runs now: "} {
+	for op, said := range map[string]string{
+		"pause": "Paused: ", "resume": "Resumed: ", "cancel": "Cancelled: ", "run": "Runs now: ",
+	} {
 		sdk.Tool(op, func(_ sdk.Context, in taskInput) (string, error) {
 			return do(said, sdk.TaskRequest{Op: op, ID: in.ID})
 		})
@@ -173,7 +175,8 @@ func when(said string, now time.Time) (string, error) {
 		return said, nil
 	}
 	if !timed {
-		return "", errors.New("say at what time on " + t.Format("Mon 2006-01-02") + ", such as " + strconv.Quote(text+" 9:00"))
+		day := t.Format("Mon 2006-01-02")
+		return "", errors.New("say at what time on " + day + ", such as " + strconv.Quote(text+" 9:00"))
 	}
 	return t.Format("2006-01-02 15:04"), nil
 }
