@@ -43,7 +43,7 @@ func TestWhoMayCall(t *testing.T) {
 		{name: "message", cap: host.CapMessage, needs: all, want: wire.StatusDenied, says: "message is not granted"},
 		{name: "task", cap: host.CapTask, needs: all, want: wire.StatusDenied, says: "task is not granted"},
 		{name: "agent", cap: host.CapAgent, needs: all, want: wire.StatusDenied, says: "agent is not granted"},
-		{name: "agent with delegates", cap: host.CapAgent, needs: all, change: func(r *host.Role) { r.Delegates = []host.RoleName{"x"} }, want: wire.StatusInvalid, says: "in this version: unavailable"},
+		{name: "agent with delegates", cap: host.CapAgent, needs: all, change: func(r *host.Role) { r.Delegates = []host.RoleName{"x"} }, want: wire.StatusInvalid, says: "shape of the capability"},
 		{name: "another's skill", skill: "notes", cap: host.CapKV, needs: all, want: wire.StatusDenied, says: "not one of this agent's"},
 		{name: "no skill", skill: "-", cap: host.CapKV, needs: all, want: wire.StatusDenied, says: "not one of this agent's"},
 		{name: "long skill", skill: strings.Repeat("a", 5000), cap: host.CapKV, needs: all, want: wire.StatusDenied, says: "not one of this agent's"},
