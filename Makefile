@@ -20,7 +20,9 @@ DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
 # STAGE NAME COMMAND… runs COMMAND and says how long it took.
 STAGE := stage() { local TIMEFORMAT="  %1R s  $$1"; shift; time "$$@"; }; stage
 
-.PHONY: audit help build skills run test test-all test-gvisor gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
+CRASHES ?= 200
+
+.PHONY: audit help build skills run test test-all soak test-gvisor gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -99,6 +101,10 @@ race: | go
 			echo "make: the race detector needs a C compiler: install gcc and run again" >&2; exit 1; }; \
 		echo "installing gcc for the race detector"; export DEBIAN_FRONTEND=noninteractive; \
 		apt-get -qq update; apt-get -qq install -y --no-install-recommends gcc libc6-dev </dev/null >/dev/null; }
+
+soak: build docker ## kill the program CRASHES times at failpoints and at random; SEED=n replays from there
+	@$(STAGE) soak go test -timeout 60m ./cmd/nanoclaw/internal/crash -run TestCrash -v -runs $(CRASHES) \
+		-seed $(or $(SEED),$$(date +%s)) -containers 20 | grep -v -e '=== ' -e '    --- PASS'
 
 check: format vet dead tidy cross ## formatting, vet, staticcheck, dead code, go.mod, builds for every platform
 

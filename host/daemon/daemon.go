@@ -181,7 +181,8 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Retry: d.opt.Retry, Grace: grace, Log: d.log.Named("router"),
+		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Retry: d.opt.Retry, Grace: grace,
+		Log: d.log.Named("router"),
 	})
 	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
 	d.openTasks()

@@ -148,6 +148,22 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
+var counts struct {
+	sync.Mutex
+	of map[string]int
+}
+
+// fired counts a cut of a kind, and says how many there were.
+func fired(kind string) int {
+	counts.Lock()
+	defer counts.Unlock()
+	if counts.of == nil {
+		counts.of = make(map[string]int)
+	}
+	counts.of[kind]++
+	return counts.of[kind]
+}
+
 // world is one run.
 type world struct {
 	programs
@@ -167,6 +183,15 @@ func TestCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // the runs are over by then
+		for _, name := range failpoint.Names {
+			n := fired(name) - 1
+			t.Logf("%3d cuts at %s", n, name)
+			if n == 0 && *runs >= 4*len(kinds) {
+				t.Errorf("no host died at %s", name)
+			}
+		}
+	})
 	for i := range *runs {
 		seed := *firstSeed + i
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -192,7 +217,7 @@ func TestCrash(t *testing.T) {
 }
 
 func newCut(rng *rand.Rand, kind string) cut {
-	return cut{kind: kind, n: 1 + rng.IntN(2), after: time.Duration(rng.IntN(1500)) * time.Millisecond}
+	return cut{kind: kind, n: 1 + rng.IntN(2)*rng.IntN(2), after: time.Duration(rng.IntN(1500)) * time.Millisecond}
 }
 
 func (w *world) prepare() {
@@ -237,6 +262,9 @@ func (w *world) run(names []string, cuts []cut) {
 		before := w.log.Len()
 		w.host(names, c)
 		died := strings.Contains(w.log.String()[before:], "killed at "+c.kind)
+		if died {
+			fired(c.kind)
+		}
 		switch {
 		case died && (c.kind == failpoint.AfterSending || c.kind == failpoint.BeforeSent):
 			lost++
