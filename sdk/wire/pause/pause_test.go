@@ -19,7 +19,7 @@ func TestWithTimeout(t *testing.T) {
 		if Late(ctx) {
 			t.Error("late before its time")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if !Late(ctx) || context.Cause(ctx) != errLate {
 			t.Errorf("after its time: late %v, cause %v", Late(ctx), context.Cause(ctx))
@@ -67,7 +67,7 @@ func TestHold(t *testing.T) {
 		if Late(asks) {
 			t.Error("late before the time that was left")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if !Late(asks) || Late(turn) {
 			t.Errorf("after the time that was left: call late %v, turn late %v", Late(asks), Late(turn))
