@@ -83,7 +83,8 @@ func (s *Store) TurnOf(ctx context.Context, id string) (t host.TurnRow, err erro
 			return m, err
 		}, from+` WHERE turn = ? ORDER BY seq`, t.ID)
 	}
-	t.Messages, err = said(`SELECT CASE sender_name WHEN '' THEN sender ELSE sender_name END, text, '', time FROM messages`)
+	t.Messages, err = said(
+		`SELECT CASE sender_name WHEN '' THEN sender ELSE sender_name END, text, '', time FROM messages`)
 	if err == nil {
 		t.Replies, err = said(`SELECT kind, text, state, created FROM outbox`)
 	}

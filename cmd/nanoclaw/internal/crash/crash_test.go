@@ -377,13 +377,19 @@ func (w *world) dial(ctx context.Context) *daemon.Client {
 
 // listen is the reading half of the channel. It records every message, with its ID.
 func (w *world) listen(ctx context.Context, cl *daemon.Client) {
-	_ = cl.Listen(ctx, someone, func(f console.Frame) {
-		if f.Type == "message" {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.heard = append(w.heard, f)
+	for ctx.Err() == nil {
+		err := cl.Listen(ctx, someone, func(f console.Frame) {
+			if f.Type == "message" {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.heard = append(w.heard, f)
+			}
+		})
+		if ctx.Err() == nil {
+			w.t.Logf("no longer listening: %v", err)
+			time.Sleep(10 * time.Millisecond)
 		}
-	})
+	}
 }
 
 // say is the writing half: what was not acknowledged is said again, with the same ID.
