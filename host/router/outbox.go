@@ -109,6 +109,7 @@ func (r *Router) sendAll(h *holds) {
 		failpoint.Hit(failpoint.BeforeSending)
 		if err := r.cfg.Store.Mark(r.ctx, o.ID, store.Sending, ""); err != nil {
 			r.cfg.Log.Error("outbox", "error", err)
+			time.AfterFunc(storeWait, r.flush)
 			return
 		}
 		failpoint.Hit(failpoint.AfterSending)
@@ -136,9 +137,9 @@ func (r *Router) send(o host.Outgoing, h *holds, gen int) {
 		r.cfg.Log.Warn("not sent", "channel", o.Channel, "message", o.ID, "error", err)
 	}
 	failpoint.Hit(failpoint.BeforeSent)
-	if err := r.cfg.Store.Mark(context.WithoutCancel(r.ctx), o.ID, state, reason); err != nil {
-		r.cfg.Log.Error("outbox", "error", err)
-	}
+	r.persist("outbox "+string(o.ID), func() error {
+		return r.cfg.Store.Mark(context.WithoutCancel(r.ctx), o.ID, state, reason)
+	})
 	failpoint.Hit(failpoint.AfterSent)
 	if !held {
 		r.flush()

@@ -16,6 +16,7 @@ import (
 const (
 	maxBatch    = 200 // messages of a backlog that become one turn
 	maxAttempts = 3   // times that the host may die in a turn
+	storeWait   = 5 * time.Second
 )
 
 // worker runs the turns of one agent, one after the other, and goes when nothing waits.
@@ -45,10 +46,11 @@ func (r *Router) wake(a host.Agent) {
 func (r *Router) work(w *worker) {
 	defer close(w.done)
 	for {
-		more, err := r.turn(w)
-		if err != nil {
-			r.cfg.Log.Error("turn", "agent", w.agent.ID, "error", err)
-		}
+		more := false
+		r.persist("turn of "+string(w.agent.ID), func() (err error) {
+			more, err = r.turn(w)
+			return err
+		})
 		r.mu.Lock()
 		if r.closed || !more && !w.again {
 			delete(r.workers, w.agent.ID)
@@ -99,7 +101,25 @@ func (r *Router) turn(w *worker) (bool, error) {
 			"after", r.cfg.Retry[t.Failures])
 		return true, store.PutBack(after, t.ID, t.Failures+1, time.Now().Add(r.cfg.Retry[t.Failures]), plain(err))
 	}
-	return true, r.finish(ctx, w.agent, t, reply, err)
+	r.persist("end of turn "+string(t.ID), func() error { return r.finish(ctx, w.agent, t, reply, err) })
+	return true, nil
+}
+
+// persist does what writes to the store until it succeeds: a disk that is full is not for ever, and
+// until then nothing of it is lost. A host that stops meanwhile leaves it to the next.
+func (r *Router) persist(what string, write func() error) {
+	for {
+		err := write()
+		if err == nil || errors.Is(err, host.ErrNotFound) {
+			return
+		}
+		r.cfg.Log.Error("not stored, to be tried again", "what", what, "after", storeWait, "error", err)
+		select {
+		case <-time.After(storeWait):
+		case <-r.closing:
+			return
+		}
+	}
 }
 
 // wait waits until t is to be tried again, and tells the user why. A clock that was set back

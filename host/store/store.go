@@ -12,7 +12,8 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/failpoint"
 
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
+	"modernc.org/sqlite" // registers the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Store is one open database. Safe for concurrent use.
@@ -138,9 +139,19 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store: open %s: %w", path, errors.Join(err, s.Close()))
+		return nil, fmt.Errorf("store: open %s: %w", path, errors.Join(damage(err), err, s.Close()))
 	}
 	return s, nil
+}
+
+// damage says what to do about a file that is no sound database; nil when that is not it.
+func damage(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_CORRUPT && e.Code()&0xff != sqlite3.SQLITE_NOTADB {
+		return nil
+	}
+	return fmt.Errorf("%w: the database is damaged; move it and its -wal and -shm files away, or put a copy of them there",
+		host.ErrInvalid)
 }
 
 // Close closes the database.

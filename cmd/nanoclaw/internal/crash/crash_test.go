@@ -133,6 +133,7 @@ type shop struct {
 	*httptest.Server
 	mu     sync.Mutex
 	orders map[string]int
+	then   func(what string) // called when an order was made
 }
 
 func newShop(t *testing.T) *shop {
@@ -140,8 +141,11 @@ func newShop(t *testing.T) *shop {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		what, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.orders[string(what)]++
+		s.mu.Unlock()
+		if s.then != nil {
+			s.then(string(what))
+		}
 		fmt.Fprint(w, "ordered")
 	}))
 	t.Cleanup(s.Close)
@@ -164,14 +168,33 @@ func fired(kind string) int {
 	return counts.of[kind]
 }
 
+// safeBuffer is a log that is read while it is written.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // world is one run.
 type world struct {
 	programs
 	t          *testing.T
+	home       string // of everything below, with a short name: the socket's address has a limit
 	cfg, state string
 	runtime    string
 	shop       *shop
-	log        bytes.Buffer
+	log        safeBuffer
 
 	mu    sync.Mutex
 	heard []console.Frame // messages, in the order they came, from all hosts of the run
@@ -197,11 +220,11 @@ func TestCrash(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(uint64(seed), 0))
-			w := &world{programs: p, t: t, runtime: "none", acked: make(map[string]bool), shop: newShop(t)}
+			w := newWorld(t, p)
 			if *containers > 0 && seed%*containers == 0 {
 				w.runtime = ""
 			}
-			w.prepare()
+			w.prepare(filepath.Join(w.home, "state"))
 			var names []string
 			for n := range 1 + rng.IntN(4) {
 				names = append(names, fmt.Sprintf("s%d-m%d", seed, n))
@@ -220,14 +243,19 @@ func newCut(rng *rand.Rand, kind string) cut {
 	return cut{kind: kind, n: 1 + rng.IntN(2)*rng.IntN(2), after: time.Duration(rng.IntN(1500)) * time.Millisecond}
 }
 
-func (w *world) prepare() {
-	model := modeltest.NewOpenAI(w.t, modeltest.Answer{Text: "Yes."})
-	dir, err := os.MkdirTemp("", "ncc") // short: the socket's address has a limit
+func newWorld(t *testing.T, p programs) *world {
+	home, err := os.MkdirTemp("", "ncc")
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	w.t.Cleanup(func() { os.RemoveAll(dir) })
-	w.cfg, w.state = filepath.Join(dir, "nanoclaw.toml"), filepath.Join(dir, "state")
+	t.Cleanup(func() { os.RemoveAll(home) })
+	return &world{programs: p, t: t, home: home, runtime: "none", acked: make(map[string]bool), shop: newShop(t)}
+}
+
+// prepare makes a configuration, and a state in which the courier is admitted.
+func (w *world) prepare(state string) {
+	model := modeltest.NewOpenAI(w.t, modeltest.Answer{Text: "Yes."})
+	w.cfg, w.state = filepath.Join(w.home, "nanoclaw.toml"), state
 	at, err := url.Parse(w.shop.URL)
 	if err != nil {
 		w.t.Fatal(err)
@@ -257,23 +285,28 @@ func (w *world) cmd(args ...string) *exec.Cmd {
 // run says every name to hosts that die as cuts say, and to one that does not, and checks the end.
 func (w *world) run(names []string, cuts []cut) {
 	w.t.Logf("%d messages, cuts %+v, runtime %q", len(names), cuts, w.runtime)
-	lost, random := 0, 0 // cuts between the start of a send and its row, and those that may have been
+	cuts = append(cuts, cut{})
+	lost := 0 // sends that were begun and had no outcome when a host died
+	var status daemon.Status
 	for _, c := range cuts {
-		before := w.log.Len()
-		w.host(names, c)
-		died := strings.Contains(w.log.String()[before:], "killed at "+c.kind)
-		if died {
-			fired(c.kind)
+		before, at := len(w.log.String()), 0
+		status = w.host(names, c)
+		for _, t := range w.turns() {
+			for _, r := range t.Replies {
+				if r.State == "sending" {
+					at++
+				}
+			}
 		}
-		switch {
-		case died && (c.kind == failpoint.AfterSending || c.kind == failpoint.BeforeSent):
-			lost++
-		case c.kind == "random", c.kind == "ack":
-			random++
+		lost += at
+		if strings.Contains(w.log.String()[before:], "killed at "+c.kind) {
+			fired(c.kind)
+			if at == 0 && (c.kind == failpoint.AfterSending || c.kind == failpoint.BeforeSent) {
+				w.t.Errorf("a cut at %s, and no row says that a send was begun", c.kind)
+			}
 		}
 	}
-	status := w.host(names, cut{})
-	w.check(names, status, lost, random)
+	w.check(names, status, lost)
 }
 
 // host runs one host until its cut, or until there is nothing left to do.
@@ -326,7 +359,8 @@ func (w *world) host(names []string, c cut) (status daemon.Status) {
 	select {
 	case <-dead:
 	default:
-		w.t.Fatalf("the host is not done within %v", within)
+		s, err := cl.Status(w.t.Context())
+		w.t.Fatalf("the host is not done within %v: %+v, %v; taken: %v; turns %+v", within, s, err, w.acked, w.turns())
 	}
 	return status
 }
@@ -343,13 +377,19 @@ func (w *world) dial(ctx context.Context) *daemon.Client {
 
 // listen is the reading half of the channel. It records every message, with its ID.
 func (w *world) listen(ctx context.Context, cl *daemon.Client) {
-	_ = cl.Listen(ctx, someone, func(f console.Frame) {
-		if f.Type == "message" {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.heard = append(w.heard, f)
+	for ctx.Err() == nil {
+		err := cl.Listen(ctx, someone, func(f console.Frame) {
+			if f.Type == "message" {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.heard = append(w.heard, f)
+			}
+		})
+		if ctx.Err() == nil {
+			w.t.Logf("no longer listening: %v", err)
+			time.Sleep(10 * time.Millisecond)
 		}
-	})
+	}
 }
 
 // say is the writing half: what was not acknowledged is said again, with the same ID.
@@ -361,6 +401,7 @@ func (w *world) say(ctx context.Context, cl *daemon.Client, name string) bool {
 		return true
 	}
 	if err := cl.Say(ctx, someone, console.Input{ID: name, Text: name + " " + w.shop.URL + "/"}); err != nil {
+		w.t.Logf("%s not taken: %v", name, err)
 		return false
 	}
 	w.mu.Lock()
@@ -378,9 +419,9 @@ func (w *world) allAcked(names []string) bool {
 // check is what must be true after every run: each message was taken into one turn, that turn is
 // done, its reply was seen once, or not more than once where its row says that this is not known;
 // each order was made once, or not more than once where the reply says that this is not known.
-func (w *world) check(names []string, s daemon.Status, lost, random int) {
-	if int(s.Unknown) < lost || int(s.Unknown) > lost+random {
-		w.t.Errorf("%d sends with unknown outcome; %d cuts between send and row, %d at random", s.Unknown, lost, random)
+func (w *world) check(names []string, s daemon.Status, lost int) {
+	if int(s.Unknown) != lost {
+		w.t.Errorf("%d sends with unknown outcome, %d were cut off", s.Unknown, lost)
 	}
 	if int(s.Messages) != len(names) || s.Failed != 0 {
 		w.t.Errorf("%d messages, want %d; %d turns failed", s.Messages, len(names), s.Failed)
