@@ -127,8 +127,10 @@ func TestAuditContainer(t *testing.T) {
 	if code != 0 || len(checks) != len(bench)+1 || testRuntime == "" && !strings.Contains(checks["5.3 capabilities"].Detail, "process ") {
 		t.Errorf("as shipped: exit code %d, %+v", code, checks)
 	}
-	mounted := fmt.Sprintf("[roles.main]\nmounts = [ { path = %q } ]\n", t.TempDir())
-	checks, code = audit(strings.Replace(shipped, "[roles.main]\n", mounted, 1))
+	dir := t.TempDir()
+	mounted := fmt.Sprintf("[roles.main]\nmounts = [ { path = %q } ]\n", dir)
+	allowed := strings.Replace(shipped, "[mounts]\n", fmt.Sprintf("[mounts]\nallow = [%q]\n", dir), 1)
+	checks, code = audit(strings.Replace(allowed, "[roles.main]\n", mounted, 1))
 	if c := checks["5.5, 5.31 mounts"]; code != 0 || c.State != stateOK || c.Detail != "1 mounts" {
 		t.Errorf("with a mount: exit code %d, %+v", code, c)
 	}
