@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -64,5 +65,11 @@ func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	if err != nil {
 		return nil, failed("the model", err)
 	}
-	return resp, nil
+	answer, err := encode(resp) // what a model says of a secret reaches neither the skill nor the journal
+	if err != nil {
+		return nil, err
+	}
+	answer, hidden, err = b.redactJSON(answer)
+	c.row.Reason += hidden
+	return json.RawMessage(answer), err
 }
