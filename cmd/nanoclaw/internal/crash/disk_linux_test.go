@@ -91,7 +91,9 @@ func TestFullDisk(t *testing.T) {
 	if cl == nil {
 		t.Fatal("the host does not start")
 	}
-	go w.listen(ctx, cl)
+	listening, deaf := context.WithCancel(ctx)
+	gone := make(chan struct{})
+	go func() { w.listen(listening, cl); close(gone) }()
 	if !w.say(ctx, cl, "full-1") {
 		t.Fatal("not taken")
 	}
@@ -109,7 +111,14 @@ func TestFullDisk(t *testing.T) {
 		s, err := cl.Status(ctx)
 		return err == nil && s.Waiting+s.Outbox == 0 && s.Working == 0
 	})
+	until(t, "every reply is heard", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.heard) >= 3
+	})
 	s, err := cl.Status(ctx)
+	deaf()
+	<-gone
 	if err != nil {
 		t.Fatal(err)
 	}
