@@ -2,9 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -25,18 +22,16 @@ func AuditDir(state string, calls bool) string {
 // `skill call` is chained, and not anchored: those databases do not live.
 func VerifyAudit(ctx context.Context, state string, calls bool) (audit.Report, error) {
 	var head audit.Head
-	db := filepath.Join(state, "nanoclaw.db")
-	if _, err := os.Stat(db); err == nil && !calls {
-		st, err := store.Open(ctx, db)
+	if !calls {
+		err := withStore(ctx, state, func(s *store.Store) (err error) {
+			if s != nil {
+				head.Seq, head.Hash, err = s.Head(ctx)
+			}
+			return err
+		})
 		if err != nil {
 			return audit.Report{}, err
 		}
-		head.Seq, head.Hash, err = st.Head(ctx)
-		if err := errors.Join(err, st.Close()); err != nil {
-			return audit.Report{}, err
-		}
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return audit.Report{}, err
 	}
 	return audit.Verify(AuditDir(state, calls), head)
 }

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -67,20 +66,18 @@ func (d *Daemon) delegated(
 			from.Emit(busy)
 		}
 	}
-	timeout := cmp.Or(role.Limits.TurnTimeout, 10*time.Minute)
+	timeout := role.Limits.TurnTimeout
 	if from.Left != nil {
 		if timeout = min(timeout, from.Left()-spareTime); timeout <= 0 {
 			return "", fmt.Errorf("%w: the turn that asked has no time left for it", host.ErrTimeout)
 		}
 	}
-	cfg := d.config()
 	said := wire.ChatMessage{
 		Role: wire.RoleUser, Sender: string(from.Role.Name), Text: task, Time: time.Now().UTC().Format(time.RFC3339),
 	}
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Delegate: true, Hold: hold, Input: wire.Turn{
-		Turn: string(scope.Turn), System: system(cfg, role), Messages: []wire.ChatMessage{said}, Tools: publicTools(scope),
-		Skills: skillTexts(scope), Delegates: delegates(cfg, scope), DeadlineMS: int(timeout / time.Millisecond),
-	}})
+	in := input(d.config(), scope, timeout)
+	in.Messages = []wire.ChatMessage{said}
+	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Delegate: true, Hold: hold, Input: in})
 	return reply.Text, err
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -121,7 +122,7 @@ func (d *Daemon) usage(ctx context.Context) string {
 
 // Usage says what role used of its budgets, with or without a running host.
 func Usage(ctx context.Context, cfg *config.Config, role *host.Role) (out []Used, err error) {
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		out, err = usageOf(ctx, s, role)
 		return err
 	})
@@ -130,7 +131,7 @@ func Usage(ctx context.Context, cfg *config.Config, role *host.Role) (out []Used
 
 // Grants lists the rows of `/always` and what waits for an answer.
 func Grants(ctx context.Context, cfg *config.Config) (rows []host.GrantRow, pending []host.Approval, err error) {
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		if s == nil {
 			return nil
 		}
@@ -144,7 +145,7 @@ func Grants(ctx context.Context, cfg *config.Config) (rows []host.GrantRow, pend
 
 // RemoveGrant takes a row of `/always` back, at once.
 func RemoveGrant(ctx context.Context, cfg *config.Config, n int64) error {
-	return withStore(ctx, cfg, func(s *store.Store) error {
+	return withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		if s == nil {
 			return fmt.Errorf("%w: there is no grant %d", host.ErrNotFound, n)
 		}
@@ -153,8 +154,8 @@ func RemoveGrant(ctx context.Context, cfg *config.Config, n int64) error {
 }
 
 // withStore opens the database beside a host that may be running; nil when there is none yet.
-func withStore(ctx context.Context, cfg *config.Config, f func(*store.Store) error) error {
-	path := filepath.Join(cfg.StateDir, "nanoclaw.db")
+func withStore(ctx context.Context, state string, f func(*store.Store) error) error {
+	path := filepath.Join(state, "nanoclaw.db")
 	if _, err := os.Stat(path); os.IsNotExist(err) {
 		return f(nil)
 	}
@@ -162,6 +163,5 @@ func withStore(ctx context.Context, cfg *config.Config, f func(*store.Store) err
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	return f(s)
+	return errors.Join(f(s), s.Close())
 }

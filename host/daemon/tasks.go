@@ -62,7 +62,7 @@ func (d *Daemon) gate(ctx context.Context, a host.Agent, g wire.TaskGate) (out w
 
 // Tasks lists the tasks of all agents, with or without a running host.
 func Tasks(ctx context.Context, cfg *config.Config) (out []host.Task, err error) {
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		if s == nil {
 			return nil
 		}
@@ -80,7 +80,7 @@ func Task(ctx context.Context, cfg *config.Config, n int64) (t host.Task, runs [
 		none := fmt.Errorf("%w: there is no task %d; 'nanoclaw task list' has them", host.ErrNotFound, n)
 		return t, nil, cmp.Or(err, none)
 	}
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		runs, err = s.Runs(ctx, n)
 		return err
 	})
@@ -92,7 +92,7 @@ func Task(ctx context.Context, cfg *config.Config, n int64) (t host.Task, runs [
 func ChangeTask(
 	ctx context.Context, cfg *config.Config, a host.Agent, r wire.TaskRequest,
 ) (out []host.Task, err error) {
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		if s == nil {
 			return fmt.Errorf("%w: nothing is kept in %s yet; start a host once", host.ErrNotFound, cfg.StateDir)
 		}

@@ -47,12 +47,18 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	if err != nil {
 		return "", err
 	}
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Input: wire.Turn{
-		Turn: string(t.ID), System: system(cfg, role), History: history, Messages: chatMessages(t.Messages),
-		Tools: publicTools(scope), Skills: skillTexts(scope), Delegates: delegates(cfg, scope),
-		DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
-	}})
+	in := input(cfg, scope, role.Limits.TurnTimeout)
+	in.History, in.Messages = history, chatMessages(t.Messages)
+	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Input: in})
 	return d.harmless(role.Name, reply.Text, d.lasting(ctx, t, role, err))
+}
+
+// input is what every turn of a scope begins with; what is said in it comes to that.
+func input(cfg *config.Config, s host.Scope, timeout time.Duration) wire.Turn {
+	return wire.Turn{
+		Turn: string(s.Turn), System: system(cfg, s.Role), Tools: publicTools(s), Skills: skillTexts(s),
+		Delegates: delegates(cfg, s), DeadlineMS: int(timeout / time.Millisecond),
+	}
 }
 
 // lasting marks the failure of a turn whose skill agent gave up because of what a model was refused

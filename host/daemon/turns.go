@@ -14,7 +14,7 @@ import (
 
 // Turns lists turns, newest first, with or without a running host.
 func Turns(ctx context.Context, cfg *config.Config, f host.TurnFilter) (out []host.TurnRow, err error) {
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		if s != nil {
 			out, err = s.Turns(ctx, f)
 		}
@@ -25,7 +25,7 @@ func Turns(ctx context.Context, cfg *config.Config, f host.TurnFilter) (out []ho
 
 // TurnOf is one turn, with what was said, done and answered in it. id may be the beginning of its ID.
 func TurnOf(ctx context.Context, cfg *config.Config, id string) (t host.TurnRow, err error) {
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		if s == nil {
 			return fmt.Errorf("%w: there are no turns yet", host.ErrNotFound)
 		}
@@ -51,7 +51,7 @@ func RetryTurn(ctx context.Context, cfg *config.Config, id string) (t host.TurnR
 		}
 		return t, true, err
 	}
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
 		_, err := s.Retry(ctx, t.ID)
 		return err
 	})
