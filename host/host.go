@@ -141,7 +141,8 @@ type Role struct {
 	Budget      map[Budget]int64
 	Model       string       // name of a [models.NAME] entry; "" = [model]
 	LocalOnly   bool         // only loopback providers
-	Withhold    []Capability // of fs, kv, llm, tool: not given although listed (skill call grants exactly what is asked)
+	Withhold    []Capability // of fs, kv, llm, tool, history: not given although listed, for skill call
+	MemoryFrom  RoleName     // whose memory it reads too; "" = nobody's
 	Sensitive   bool
 	AcceptRisk  string
 	Runtime     string // "" = engine.runtime
@@ -243,10 +244,11 @@ const (
 	CapMessage Capability = "message"
 	CapTask    Capability = "task"
 	CapAgent   Capability = "agent"
+	CapHistory Capability = "history"
 )
 
 // Capabilities in the order they are shown.
-var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessage, CapTask, CapAgent}
+var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessage, CapTask, CapAgent, CapHistory}
 
 // Kinds of skills.
 const (

@@ -511,7 +511,7 @@ func TestShippedFile(t *testing.T) {
 	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
 		t.Errorf("%q %q", r.Problems, r.Warnings)
 	}
-	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf"}) {
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf", "memory", "history"}) {
 		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
 	}
 	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {
@@ -555,7 +555,7 @@ func TestShippedDefaultsAreTrue(t *testing.T) {
 	seen := 0
 	for _, part := range regexp.MustCompile(`(?m)^\[`).Split(shipped(t), -1) {
 		name, _, _ := strings.Cut(part, "]")
-		if !slices.Contains([]string{"assistant", "model", "skills", "engine", "network"}, name) {
+		if !slices.Contains([]string{"assistant", "model", "store", "skills", "engine", "network"}, name) {
 			continue
 		}
 		on.WriteString("[" + name + "]\n")

@@ -61,9 +61,11 @@ type Daemon struct {
 	once      sync.Once     // closes ready
 	badConfig string        // what is wrong with the file now, told already; belongs to watch
 
-	mu      sync.Mutex
-	notices map[host.TurnID]int // refusals shown so far, of turns that run
+	mu        sync.Mutex
+	notices   map[host.TurnID]int        // refusals shown so far, of turns that run
+	summaries map[host.AgentID]time.Time // when one may be written by itself again
 
+	ctx        context.Context // ends with background
 	background context.CancelFunc
 	wg         sync.WaitGroup
 	closers    []func() error // run backwards at the end
@@ -80,7 +82,8 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 // use puts cfg in force for what begins from now on.
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
-		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Log: d.log.Named("broker"),
+		Audit: d.audit, KV: d.store, History: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner,
+		Log: d.log.Named("broker"),
 	}, nil)})
 	d.router.SetRoutes(routes(cfg))
 }
@@ -93,8 +96,9 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	}
 	d := &Daemon{
 		opt: opt, log: opt.Log, started: time.Now(), ready: make(chan struct{}), poke: make(chan struct{}, 1),
-		notices: make(map[host.TurnID]int), console: console.New(),
+		notices: make(map[host.TurnID]int), summaries: make(map[host.AgentID]time.Time), console: console.New(),
 	}
+	d.ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
 	d.current.Store(&inForce{cfg: opt.Config})
 	defer func() {
 		if err != nil {
@@ -189,8 +193,8 @@ func (d *Daemon) serve(ctx context.Context) error {
 	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
-	ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
-	d.wg.Go(func() { d.watch(ctx) }) // reads plugins/ at once: compiling a new file takes seconds
+	d.wg.Go(func() { d.watch(d.ctx) }) // reads plugins/ at once: compiling a new file takes seconds
+	d.wg.Go(func() { d.retain(d.ctx) })
 	return nil
 }
 
@@ -216,9 +220,7 @@ func (d *Daemon) Stop() {
 }
 
 func (d *Daemon) close() {
-	if d.background != nil {
-		d.background()
-	}
+	d.background()
 	if d.admin != nil {
 		d.admin.Close()
 	}

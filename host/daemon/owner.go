@@ -37,6 +37,7 @@ func (d *Daemon) commands() map[string]router.Command {
 		},
 		"/usage": func(ctx context.Context, _ host.Agent, _ host.Message, _ []string) string { return d.usage(ctx) },
 	}
+	maps.Copy(out, d.conversations())
 	for _, verb := range []string{"allow", "always", "deny"} {
 		out["/"+verb] = func(ctx context.Context, _ host.Agent, m host.Message, args []string) string {
 			return d.answer(ctx, m, verb, args)

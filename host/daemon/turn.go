@@ -16,9 +16,6 @@ import (
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
-// historyTurns is how many earlier turns a model sees.
-const historyTurns = 20
-
 // turn is router.TurnFunc: it puts together everything a turn is made of and gives it to
 // the agent's container. Nothing else reaches the container.
 func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func(host.Event)) (string, error) {
@@ -41,14 +38,40 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	}
 	scope.Emit = emit
 	defer d.forgetNotices(t.ID)
-	history, err := d.store.History(ctx, a.ID, historyTurns)
+	messages, compact := withoutCompact(t.Messages)
+	text := ""
+	if len(messages) > 0 {
+		if text, err = d.ask(ctx, cfg, scope, messages); err != nil {
+			return "", err
+		}
+	}
+	if compact {
+		said, err := d.compact(ctx, scope)
+		return strings.TrimSpace(text + "\n\n" + said), err
+	}
+	return text, nil
+}
+
+// ask has the agent answer messages.
+func (d *Daemon) ask(
+	ctx context.Context, cfg *config.Config, scope host.Scope, messages []host.Message,
+) (string, error) {
+	role, tools := scope.Role, publicTools(scope)
+	history, hidden, err := d.window(ctx, scope.Agent, tools)
 	if err != nil {
 		return "", err
 	}
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Input: wire.Turn{
-		Turn: string(t.ID), System: system(cfg, role), History: history, Messages: chatMessages(t.Messages),
-		Tools: publicTools(scope), Skills: skillTexts(scope), DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
+	shared, err := d.shared(ctx, scope.Agent, role)
+	if err != nil {
+		return "", err
+	}
+	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Shared: shared, Input: wire.Turn{
+		Turn: string(scope.Turn), System: system(cfg, role), History: history, Messages: chatMessages(messages),
+		Tools: tools, Skills: skillTexts(scope), DeadlineMS: int(role.Limits.TurnTimeout / time.Millisecond),
 	}})
+	if hidden >= windowSpill && err == nil {
+		d.spilled(scope)
+	}
 	return d.harmless(role.Name, reply.Text, err)
 }
 
@@ -152,7 +175,10 @@ func system(cfg *config.Config, role *host.Role) string {
 func (d *Daemon) help(name host.RoleName) string {
 	var b strings.Builder
 	b.WriteString("/help shows this, /stop ends the answer that is being worked on, /usage what your roles used.\n" +
-		"/allow, /always and /deny with a number answer what an agent asks you.\n")
+		"/new begins a new conversation, /compact sums up the older part of this one.\n" +
+		"/skills shows the plugins, /roles the roles.\n" +
+		"/allow, /always and /deny with a number answer what an agent asks you.\n" +
+		"/TOOL and what it takes, as plain text or as {JSON}, uses one tool.\n")
 	role := d.config().Roles[name]
 	select {
 	case <-d.ready:

@@ -14,7 +14,7 @@
 //
 // Runner to host (the broker), one request per capability call:
 //
-//	POST /v1/cap/{http|llm|kv|message|task|agent}
+//	POST /v1/cap/{http|llm|kv|history|message|task|agent}
 //
 // with the guest's JSON as body, HeaderSkill naming the calling skill and
 // HeaderCall its place in the turn. The answer is always HTTP 200 when the broker
@@ -342,6 +342,18 @@ type KVRequest struct {
 type KVResponse struct {
 	Value string   `json:"value,omitempty"`
 	Keys  []string `json:"keys,omitempty"`
+}
+
+// HistoryRequest is the guest's nanoclaw_history_1 call on what was said to and by its agent.
+type HistoryRequest struct {
+	Query  string `json:"query,omitempty"`  // words, each the beginning of one in the message; "" = the latest messages
+	Before string `json:"before,omitempty"` // RFC 3339; "" = now
+	Limit  int    `json:"limit,omitempty"`
+}
+
+// HistoryResponse answers it, newest first. Text is what stands around the words, or the beginning.
+type HistoryResponse struct {
+	Messages []ChatMessage `json:"messages"`
 }
 
 // AdmitResult is the one line that `nanoclaw-runner admit IN OUT` prints.
