@@ -29,6 +29,7 @@ func TestTrifecta(t *testing.T) {
 		"private and others' messages":    {"a:ps", ""}, // nothing but the chat it came from
 		"private and web":                 {"a:pw", "role a by itself"},
 		"mount and web":                   {"a:mw", "private data: a (mount " + data + ")"},
+		"another's memory and web":        {"a:wf b:", "private data: a (memory of role b)"},
 		"http is both other legs":         {"a:ph", "untrusted content: a (answers of http x.example.com); a way out: a (http x.example.com)"},
 		"accepted":                        {"a:pwa", ""},
 		"private asks web":                {"a:p>b b:w", "roles a, b, which work together,"},
@@ -51,7 +52,7 @@ func TestTrifecta(t *testing.T) {
 				fmt.Fprintf(&text, "[roles.%s]\n", name)
 				for letter, line := range map[string]string{
 					"p": "sensitive = true", "m": "mounts = [ { path = '~/data' } ]", "w": "public_web = true",
-					"h": "http = [ { hosts = ['x.example.com'] } ]", "a": "accept_risk = 'because'",
+					"h": "http = [ { hosts = ['x.example.com'] } ]", "a": "accept_risk = 'because'", "f": "memory_from = 'b'",
 				} {
 					if strings.Contains(letters, letter) {
 						text.WriteString(line + "\n")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -288,7 +289,10 @@ func StateEntry(name string) string {
 		"audit-calls": "the same for skill call",
 		"workspaces":  "files of the agents", "skills": "copies of plugins, by digest",
 		"admitted": "compiled plugins", "chat_history": "lines typed in chat", "install-id": "label of containers",
-		"secrets": "what nanoclaw secret set stored",
+		"secrets": "what nanoclaw secret set stored", "nanoclaw.log": "what the host logged",
+	}
+	if strings.Contains(name, "-schema-") {
+		return "the database from before an upgrade"
 	}
 	return about[name]
 }

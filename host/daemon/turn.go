@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -204,7 +205,9 @@ func (d *Daemon) help(name host.RoleName) string {
 
 func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 	c, err := d.store.Counts(r.Context())
-	if err != nil {
+	budgets, err1 := d.budgets(r.Context())
+	pending, err2 := d.store.Pending(r.Context())
+	if err := errors.Join(err, err1, err2); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -214,6 +217,7 @@ func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 		Runtime: d.config().Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
 		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running + st.Spares, Spares: st.Spares,
 		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
+		Channels: []string{d.console.Name()}, Budgets: budgets, Pending: pending,
 	}
 	for _, k := range d.skills.List() {
 		s.Skills = append(s.Skills, SkillRow{File: k.File, Name: string(k.Name), State: string(k.State), Why: k.Why})

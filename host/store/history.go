@@ -189,8 +189,8 @@ func (s *Store) Find(ctx context.Context, f host.Find) ([]host.Said, error) {
 			where += " AND m.chat = ?3"
 		}
 		return "SELECT * FROM (SELECT m." + at + " AS at, m.channel, m.chat, " + columns + ", " + text +
-			", m.text FROM " + from + " LEFT JOIN turns t ON t.id = m.turn WHERE m." + at + " >= ?4 AND m." + at + " < ?5" + where +
-			" ORDER BY " + order + " DESC LIMIT ?6)"
+			", m.text FROM " + from + " LEFT JOIN turns t ON t.id = m.turn" +
+			" WHERE m." + at + " >= ?4 AND m." + at + " < ?5" + where + " ORDER BY " + order + " DESC LIMIT ?6)"
 	}
 	before := int64(1) << 52
 	if !f.Before.IsZero() {
