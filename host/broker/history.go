@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -29,11 +30,9 @@ func (b *Broker) history(ctx context.Context, c *call, raw []byte) (any, error) 
 	if err := decode(raw, &req); err != nil {
 		return nil, err
 	}
-	find := host.Find{Agent: c.row.Agent, Query: req.Query, Limit: req.Limit}
-	if find.Limit <= 0 {
-		find.Limit = someFound
+	find := host.Find{
+		Agent: c.row.Agent, Query: req.Query, Limit: min(cmp.Or(max(req.Limit, 0), someFound), maxFound),
 	}
-	find.Limit = min(find.Limit, maxFound)
 	if len(req.Query) > maxQuery {
 		return nil, tooLarge("a query has at most %d bytes", maxQuery)
 	}

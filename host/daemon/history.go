@@ -24,7 +24,6 @@ const (
 	windowSpill = 5         // turns that may be out of the window before a summary is written by itself
 	keptTurns   = 6         // the last ones are never summarised
 	oldBytes    = 128 << 10 // of text that one summary takes in
-	maxRounds   = 8         // summaries that one /compact writes
 	maxSummary  = 16 << 10  // bytes
 	tryAgain    = time.Hour // after a summary that failed
 )
@@ -75,25 +74,19 @@ func (d *Daemon) compact(ctx context.Context, scope host.Scope) (string, error) 
 		return "The offline model writes no summaries. Nothing was changed, and nothing is lost: " +
 			"'nanoclaw history' finds what is not shown any more.", nil
 	}
-	messages := 0
-	for range maxRounds {
-		n, err := d.summarise(ctx, scope)
-		switch {
-		case ctx.Err() != nil:
-			return "", context.Cause(ctx)
-		case err != nil:
-			d.log.Warn("no summary", "agent", scope.Agent.ID, "error", err)
-			return "The conversation could not be summarised, and nothing is lost: " + err.Error() + ".", nil
-		case n == 0 && messages == 0:
-			return fmt.Sprintf("There is nothing to summarise: the last %d questions and answers stay as they are.",
-				keptTurns), nil
-		case n == 0:
-			return fmt.Sprintf("Summarised %d messages, which the history keeps; the last %d questions and answers stay as "+
-				"they are.", messages, keptTurns), nil
-		}
-		messages += n
+	n, err := d.summarise(ctx, scope)
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		d.log.Warn("no summary", "agent", scope.Agent.ID, "error", err)
+		return "The conversation could not be summarised, and nothing is lost: " + err.Error() + ".", nil
+	case n == 0:
+		return fmt.Sprintf("There is nothing to summarise: the last %d questions and answers stay as they are.",
+			keptTurns), nil
 	}
-	return fmt.Sprintf("Summarised %d messages. There are more: say /compact again.", messages), nil
+	return fmt.Sprintf("Summarised %d messages, which the history keeps. The last %d questions and answers stay as they "+
+		"are, and what was too much for one summary: for that, say /compact again.", n, keptTurns), nil
 }
 
 // spilled has a summary written of what does not fit into the window, in the background: nobody waits
@@ -210,17 +203,18 @@ func (d *Daemon) shared(ctx context.Context, a host.Agent, role *host.Role) (str
 	if err != nil {
 		return "", err
 	}
-	text := ""
+	var from host.AgentID
 	for _, b := range agents {
 		same := b.Channel == a.Channel && b.Account == a.Account && b.Chat == a.Chat
-		if b.Role == role.MemoryFrom && (same || text == "" && b.Channel == console.Name && b.Chat == "default") {
-			if m := d.agents.Memory(b.ID); m != "" {
-				text = m
-			}
-			if same {
+		if b.Role == role.MemoryFrom && (same || from == "" && b.Channel == console.Name && b.Chat == "default") {
+			if from = b.ID; same {
 				break
 			}
 		}
+	}
+	text := ""
+	if from != "" {
+		text = d.agents.Memory(from)
 	}
 	if text == "" {
 		return "", nil
@@ -261,15 +255,14 @@ func list(names []host.SkillName) string {
 
 // skillsOf says what the plugins are, and which of them the role uses.
 func (d *Daemon) skillsOf(name host.RoleName) string {
-	var used []host.SkillName
+	text := ""
 	if r := d.config().Roles[name]; r != nil {
-		used = append([]host.SkillName{r.Brain}, r.Skills...)
+		text = fmt.Sprintf("Role %s uses %s.", name, list(append([]host.SkillName{r.Brain}, r.Skills...)))
 	}
-	lines := []string{fmt.Sprintf("Role %s uses %s.", name, list(used))}
 	for _, k := range d.skills.List() {
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("  %s  %s %s", k.File, k.State, k.Why)))
+		text += strings.TrimRight(fmt.Sprintf("\n  %s  %s %s", k.File, k.State, k.Why), " ")
 	}
-	return strings.Join(lines, "\n")
+	return text
 }
 
 // History finds what was said, with or without a running host.

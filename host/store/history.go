@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,38 +13,38 @@ import (
 )
 
 // historySchema: a row of summaries stands for all turns of its agent up to a number; with an
-// empty text they were put away by /new. The index of words has no text of its own; what was
-// said never changes, so there is no trigger for that.
-const historySchema = `
+// empty text they were put away by /new.
+var historySchema = `
 CREATE TABLE summaries (
 	agent TEXT NOT NULL REFERENCES agents(id), upto INTEGER NOT NULL, text TEXT NOT NULL, created INTEGER NOT NULL,
 	PRIMARY KEY (agent, upto)) WITHOUT ROWID;
-CREATE INDEX messages_by_agent ON messages(agent, seq);
-CREATE VIRTUAL TABLE messages_words USING fts5(
-	text, content='messages', content_rowid='seq', tokenize='unicode61 remove_diacritics 2');
-CREATE VIRTUAL TABLE outbox_words USING fts5(
-	text, content='outbox', content_rowid='seq', tokenize='unicode61 remove_diacritics 2');
-CREATE TRIGGER messages_said AFTER INSERT ON messages BEGIN
-	INSERT INTO messages_words (rowid, text) VALUES (new.seq, new.text); END;
-CREATE TRIGGER messages_gone AFTER DELETE ON messages BEGIN
-	INSERT INTO messages_words (messages_words, rowid, text) VALUES ('delete', old.seq, old.text); END;
-CREATE TRIGGER outbox_said AFTER INSERT ON outbox BEGIN
-	INSERT INTO outbox_words (rowid, text) VALUES (new.seq, new.text); END;
-CREATE TRIGGER outbox_gone AFTER DELETE ON outbox BEGIN
-	INSERT INTO outbox_words (outbox_words, rowid, text) VALUES ('delete', old.seq, old.text); END;
-INSERT INTO messages_words (messages_words) VALUES ('rebuild');
-INSERT INTO outbox_words (outbox_words) VALUES ('rebuild');
-`
+CREATE INDEX messages_by_agent ON messages(agent, seq);` + strings.ReplaceAll(wordsSQL, "$", "messages") +
+	strings.ReplaceAll(wordsSQL, "$", "outbox")
 
-// saidSQL is what was said in the turns of agent ?1 after number ?2 that ended, however they ended:
-// the messages of a turn, then what the chat was told.
+// wordsSQL is an index of the words in a table, without a text of its own. What was said never
+// changes, so there is no trigger for that.
+const wordsSQL = `
+CREATE VIRTUAL TABLE $_words USING fts5(
+	text, content='$', content_rowid='seq', tokenize='unicode61 remove_diacritics 2');
+CREATE TRIGGER $_said AFTER INSERT ON $ BEGIN
+	INSERT INTO $_words (rowid, text) VALUES (new.seq, new.text); END;
+CREATE TRIGGER $_gone AFTER DELETE ON $ BEGIN
+	INSERT INTO $_words ($_words, rowid, text) VALUES ('delete', old.seq, old.text); END;
+INSERT INTO $_words ($_words) VALUES ('rebuild');`
+
+// saidSQL is what was said in some turns of agent ?1 after number ?2 that ended, however they ended:
+// the messages of a turn, then what the chat was told. Those turns are in the order %[2]s, whole, as
+// many as fit into ?4 bytes; the first of them may have ?5.
 const saidSQL = `
-	SELECT t.n AS n, 0 AS part, seq, 'user' AS role, sender_name AS sender, text, time
-	FROM turns t JOIN messages ON messages.turn = t.id WHERE t.agent = ?1 AND t.n > ?2 AND t.state <> 'running'
-	UNION ALL
-	SELECT t.n, 1, seq, 'assistant', '', text, outbox.created
-	FROM turns t JOIN outbox ON outbox.turn = t.id WHERE t.agent = ?1 AND t.n > ?2 AND t.state <> 'running'
-	AND (kind IN ('reply', 'error') OR t.state = 'stopped')`
+	WITH some AS (SELECT id, n, state FROM turns WHERE agent = ?1 AND n > ?2 AND state <> 'running' %[1]s),
+	said AS (
+		SELECT n, 0 AS part, seq, 'user' AS role, sender_name AS sender, text, time
+		FROM some JOIN messages ON turn = id
+		UNION ALL SELECT n, 1, seq, 'assistant', '', text, created
+		FROM some JOIN outbox ON turn = some.id WHERE kind IN ('reply', 'error') OR some.state = 'stopped'),
+	sized AS (SELECT *, sum(octet_length(text)) OVER (ORDER BY %[2]s) AS size,
+		n = first_value(n) OVER (ORDER BY %[2]s) AS first FROM said)
+	SELECT n, role, sender, text, time FROM sized WHERE size <= iif(first, ?5, ?4) ORDER BY n, part, seq`
 
 // Window is what a model is shown of a conversation.
 type Window struct {
@@ -52,18 +53,22 @@ type Window struct {
 	Messages []wire.ChatMessage // oldest first
 }
 
-// line is one message and the number of its turn.
-type line struct {
-	n int64
-	wire.ChatMessage
+// said reads lines of saidSQL and the numbers of their turns.
+func (s *Store) said(ctx context.Context, q string, args ...any) (ms []wire.ChatMessage, turns []int64, err error) {
+	ms, err = query(ctx, s.db, func(r *sql.Rows) (c wire.ChatMessage, err error) {
+		var n, ms int64
+		err = r.Scan(&n, &c.Role, &c.Sender, &c.Text, &ms)
+		c.Time, turns = time.UnixMilli(ms).UTC().Format(time.RFC3339), append(turns, n)
+		return c, err
+	}, q, args...)
+	return ms, turns, err
 }
 
-func scanLine(r *sql.Rows) (l line, err error) {
-	var ms int64
-	err = r.Scan(&l.n, &l.Role, &l.Sender, &l.Text, &ms)
-	l.Time = time.UnixMilli(ms).UTC().Format(time.RFC3339)
-	return l, err
-}
+var (
+	latestSQL = fmt.Sprintf(saidSQL, "ORDER BY n DESC LIMIT ?3", "n DESC")
+	oldestSQL = fmt.Sprintf(saidSQL, `AND n <= (SELECT n FROM turns WHERE agent = ?1 AND state <> 'running'
+		ORDER BY n DESC LIMIT 1 OFFSET ?3) ORDER BY n LIMIT 100`, "n")
+)
 
 // Window returns the last turns of agent that ended: at most so many, and as many of them as fit
 // into so many bytes. The very last one may have eight times that: the next question is about it.
@@ -72,40 +77,19 @@ func (s *Store) Window(ctx context.Context, agent host.AgentID, turns, bytes int
 	if err != nil {
 		return w, err
 	}
+	shown := []int64(nil)
 	w.Summary = summary
-	lines, err := query(ctx, s.db, scanLine, `SELECT n, role, sender, text, time FROM (`+saidSQL+`) WHERE n IN
-		(SELECT n FROM turns WHERE agent = ?1 AND n > ?2 AND state <> 'running' ORDER BY n DESC LIMIT ?3)
-		ORDER BY n, part, seq`, agent, after, turns)
-	if err != nil || len(lines) == 0 {
+	if w.Messages, shown, err = s.said(ctx, latestSQL, agent, after, turns, bytes, 8*bytes); err != nil {
 		return w, err
 	}
-	first, size := len(lines), 0
-	for end := first; end > 0; end = first {
-		from := turnBefore(lines, end)
-		for _, l := range lines[from:end] {
-			size += len(l.Text)
-		}
-		if size > 8*bytes || size > bytes && end < len(lines) {
-			break
-		}
-		first = from
+	before := int64(1) << 62
+	if len(shown) > 0 {
+		before = shown[0]
 	}
-	shown := lines[len(lines)-1].n + 1
-	for _, l := range lines[first:] {
-		w.Messages, shown = append(w.Messages, l.ChatMessage), min(shown, l.n)
-	}
-	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM turns WHERE agent = ? AND n > ? AND n < ?`, agent, after, shown).
+	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM turns WHERE agent = ?1 AND n > ?2 AND n < ?3
+		AND n <> coalesce((SELECT max(n) FROM turns WHERE agent = ?1 AND state = 'running'), 0)`, agent, after, before).
 		Scan(&w.Hidden)
 	return w, err
-}
-
-// turnBefore is where the turn begins that ends before lines[end].
-func turnBefore(lines []line, end int) int {
-	from := end - 1
-	for from > 0 && lines[from-1].n == lines[from].n {
-		from--
-	}
-	return from
 }
 
 // summary is the last one of agent, and the turn up to which it reaches.
@@ -118,9 +102,6 @@ func (s *Store) summary(ctx context.Context, agent host.AgentID) (upTo int64, te
 	return upTo, text, err
 }
 
-// maxOld bounds how many messages Old reads. It is more than a turn has.
-const maxOld = 500
-
 // Old is what the next summary is made of: the last one, and the oldest turns after it, in whole,
 // as many as fit into so many bytes, but at least one, and none of the last keep turns. It ends
 // with turn upTo; 0 = there is nothing old.
@@ -131,22 +112,11 @@ func (s *Store) Old(
 	if err != nil {
 		return "", nil, 0, err
 	}
-	lines, err := query(ctx, s.db, scanLine, `SELECT n, role, sender, text, time FROM (`+saidSQL+`) WHERE n <=
-		(SELECT n FROM turns WHERE agent = ?1 AND state <> 'running' ORDER BY n DESC LIMIT 1 OFFSET ?3)
-		ORDER BY n, part, seq LIMIT ?4`, agent, after, keep, maxOld)
-	if err != nil {
-		return "", nil, 0, err
+	old, turns, err := s.said(ctx, oldestSQL, agent, after, keep, bytes, 1<<40)
+	if len(turns) > 0 {
+		upTo = turns[len(turns)-1]
 	}
-	if len(lines) == maxOld { // the last turn may be cut
-		lines = lines[:turnBefore(lines, maxOld)]
-	}
-	for _, l := range lines {
-		if bytes -= len(l.Text); bytes < 0 && upTo != 0 && l.n != upTo {
-			break
-		}
-		old, upTo = append(old, l.ChatMessage), l.n
-	}
-	return summary, old, upTo, nil
+	return summary, old, upTo, err
 }
 
 // Summarise puts text in the place of all turns of agent up to the one with number upTo.
