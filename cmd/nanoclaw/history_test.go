@@ -62,7 +62,7 @@ func TestConversationIsSummarised(t *testing.T) {
 		return strings.Contains(text, `[Summary of the conversation before`) && strings.Contains(text, `Ada's teapot is \u003cb\u003eblue`) &&
 			!strings.Contains(text, "question-1!") && strings.Contains(text, "question-26!") && !strings.Contains(text, "not shown;")
 	})
-	if got := s.chat("/compact"); !strings.HasPrefix(got, "Summarised ") || !strings.Contains(got, "the last 6 questions") {
+	if got := s.chat("/compact"); !strings.HasPrefix(got, "Summarised ") || !strings.Contains(got, "The last 6 questions") {
 		t.Errorf("/compact: %q", got)
 	}
 	if text := summary(); !strings.Contains(text, `earlier_summary\u003e\nAda's teapot is \u0026lt;b`) {
