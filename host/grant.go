@@ -19,7 +19,7 @@ type Effective struct {
 }
 
 // Grants computes what role gives a skill with manifest m. A role gives fs (its own
-// workspace), kv, llm and tool to every listed skill that asks; http needs a grant of
+// workspace), kv, history (its own), llm and tool to every listed skill that asks; http needs a grant of
 // the role, agent needs delegates, task needs tasks = true; message is not granted yet.
 func Grants(role *Role, m *Manifest) Effective {
 	var e Effective
@@ -38,7 +38,7 @@ func Grants(role *Role, m *Manifest) Effective {
 
 func granted(role *Role, n Need) bool {
 	switch n.Name {
-	case CapFS, CapKV, CapLLM, CapTool:
+	case CapFS, CapKV, CapLLM, CapTool, CapHistory:
 		return !role.withheld(n.Name)
 	case CapHTTP:
 		return len(role.HTTP) > 0 || role.PublicWeb && (n.PublicWeb || len(n.Hosts) > 0)

@@ -155,7 +155,8 @@ type Role struct {
 	Budget      map[Budget]int64
 	Model       string       // name of a [models.NAME] entry; "" = [model]
 	LocalOnly   bool         // only loopback providers
-	Withhold    []Capability // of fs, kv, llm, tool: not given although listed (skill call grants exactly what is asked)
+	Withhold    []Capability // of fs, kv, llm, tool, history: not given although listed, for skill call
+	MemoryFrom  RoleName     // whose memory it reads too; "" = nobody's
 	Sensitive   bool
 	AcceptRisk  string
 	Runtime     string // "" = engine.runtime
@@ -257,10 +258,11 @@ const (
 	CapMessage Capability = "message"
 	CapTask    Capability = "task"
 	CapAgent   Capability = "agent"
+	CapHistory Capability = "history"
 )
 
 // Capabilities in the order they are shown.
-var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessage, CapTask, CapAgent}
+var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessage, CapTask, CapAgent, CapHistory}
 
 // Kinds of skills.
 const (
@@ -323,7 +325,7 @@ type Skill struct {
 // is given it with the connection and believes nothing else.
 type Scope struct {
 	Turn    TurnID
-	Attempt int // of the turn, from 1
+	Attempt int // of the turn, from 1; 0 = there is never another one, and no journal
 	Agent   Agent
 	Role    *Role
 	Skills  map[SkillName]*Skill // brain included

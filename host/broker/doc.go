@@ -8,7 +8,7 @@
 //  2. the skill that the runner names must be one of the scope's, and role grant ∩
 //     manifest must give it the capability (host.Grants), both read from the scope;
 //  3. the request, bounded before it is decoded, is checked by its capability
-//     (http.go, llm.go, kv.go);
+//     (http.go, llm.go, kv.go, history.go);
 //  4. what it may cost is taken from the role's budgets (budget.go);
 //  5. where the grant says so, the owner is asked (approve.go);
 //  6. call.allow writes the audit row; without it nothing happens;

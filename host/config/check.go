@@ -47,6 +47,7 @@ func (b *builder) fail(path, format string, args ...any) {
 func (b *builder) build(c *Config, f *file) {
 	b.places(c, f)
 	c.Assistant = b.assistant(f.Assistant)
+	c.KeepMessages = time.Duration(f.Store.KeepMessages) * 24 * time.Hour
 	c.Engine = b.engine(f.Engine)
 	c.Network = Network{Proxy: b.proxy(f.Network.Proxy)}
 	c.Secrets = make(map[string]host.SecretSource)

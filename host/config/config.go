@@ -23,10 +23,11 @@ const maxFile = 256 << 10
 
 // Config is a checked nanoclaw.toml. Nobody changes it, the maps included.
 type Config struct {
-	Path          string // absolute
-	StateDir      string // absolute; not made here
-	SkillsDir     string // absolute
-	RequireSigned bool   // skills.require_signed
+	Path          string        // absolute
+	StateDir      string        // absolute; not made here
+	SkillsDir     string        // absolute
+	RequireSigned bool          // skills.require_signed
+	KeepMessages  time.Duration // store.keep_messages; 0 = all of them, for ever
 	Assistant     Assistant
 	Model         host.ModelChoice            // [model]
 	Models        map[string]host.ModelChoice // [models.NAME]

@@ -156,7 +156,10 @@ pids = 64
 provider = "offline"
 [secrets.brave]
 env = "BRAVE"
+[store]
+keep_messages = "30d"
 [roles.web]
+memory_from = "quiet"
 description = "looks"
 prompt = "p"
 agent = "websearch"
@@ -187,6 +190,9 @@ trigger = "@Andy"
 senders = ["+1"]
 agent = "one"
 `)
+	if c.KeepMessages != 30*24*time.Hour {
+		t.Errorf("messages are kept for %v", c.KeepMessages)
+	}
 	limits := c.Engine.Limits
 	if limits.Memory != 512<<20 || limits.PIDs != 64 || limits.CPUs != 1 {
 		t.Errorf("engine limits %+v", limits)
@@ -203,7 +209,7 @@ agent = "one"
 			Methods: []string{"GET", "POST"}, Paths: []string{"/res/v1/"}, Headers: map[string]string{"X-Token": "brave"}, Private: true, Ask: true,
 		}},
 		Mounts: []host.Mount{{Name: "books", Path: books, Write: true}, {Name: "again", Path: books}},
-		Budget: map[host.Budget]int64{"tokens": 5, "requests": 6, "bytes": 7 << 10, "messages": 8}, Model: "small", LocalOnly: true, Sensitive: true, AcceptRisk: "because",
+		Budget: map[host.Budget]int64{"tokens": 5, "requests": 6, "bytes": 7 << 10, "messages": 8}, Model: "small", LocalOnly: true, Sensitive: true, MemoryFrom: "quiet", AcceptRisk: "because",
 		Runtime: "runsc", Limits: limits,
 	}
 	if got := c.Roles["web"]; !reflect.DeepEqual(got, want) {
@@ -256,6 +262,11 @@ func TestRefused(t *testing.T) {
 		"size as number":     {"[engine]\nmemory = 256", `such as "256MiB"`},
 		"size overflows":     {"[engine]\nmemory = '9999999999GiB'", `such as "256MiB"`},
 		"little memory":      {"[engine]\nmemory = '1MiB'", "from 16MiB"},
+		"days":               {"[store]\nkeep_messages = '24h'", `such as "365d"`},
+		"few days":           {"[store]\nkeep_messages = '6d'", `at least "7d"`},
+		"days as a number":   {"[store]\nkeep_messages = 365", `such as "365d"`},
+		"memory of nobody":   {role("memory_from = 'x'"), `roles.r.memory_from: "x" is not another role`},
+		"its own memory":     {role("memory_from = 'r'"), `roles.r.memory_from: "r" is not another role`},
 		"no cpus":            {"[engine]\ncpus = 0", "engine.cpus: must be from 0.01"},
 		"nan cpus":           {"[engine]\ncpus = nan", "engine.cpus: must be from 0.01"},
 		"few pids":           {"[engine]\npids = 1", "engine.pids: must be from 16"},
@@ -498,7 +509,7 @@ func TestShippedFile(t *testing.T) {
 	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
 		t.Errorf("%q %q", r.Problems, r.Warnings)
 	}
-	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf", "schedule"}) || !c.Roles["main"].Tasks {
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf", "schedule", "memory", "history"}) || !c.Roles["main"].Tasks {
 		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
 	}
 	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {
@@ -542,7 +553,7 @@ func TestShippedDefaultsAreTrue(t *testing.T) {
 	seen := 0
 	for _, part := range regexp.MustCompile(`(?m)^\[`).Split(shipped(t), -1) {
 		name, _, _ := strings.Cut(part, "]")
-		if !slices.Contains([]string{"assistant", "model", "skills", "engine", "network"}, name) {
+		if !slices.Contains([]string{"assistant", "model", "store", "skills", "engine", "network"}, name) {
 			continue
 		}
 		on.WriteString("[" + name + "]\n")

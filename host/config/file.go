@@ -19,6 +19,7 @@ type file struct {
 	Models    map[string]modelTable    `toml:"models"`
 	Providers map[string]providerTable `toml:"providers"`
 	Secrets   map[string]source        `toml:"secrets"`
+	Store     storeTable               `toml:"store"`
 	Skills    skillsTable              `toml:"skills"`
 	Engine    engineTable              `toml:"engine"`
 	Network   networkTable             `toml:"network"`
@@ -48,6 +49,10 @@ type providerTable struct {
 type skillsTable struct {
 	Dir           string `toml:"dir"`
 	RequireSigned bool   `toml:"require_signed"`
+}
+
+type storeTable struct {
+	KeepMessages days `toml:"keep_messages"`
 }
 
 type networkTable struct {
@@ -94,6 +99,7 @@ type roleTable struct {
 	LLM         llmTable                 `toml:"llm"`
 	Budget      budgetTable              `toml:"budget"`
 	AskWait     *duration                `toml:"ask_wait"`
+	MemoryFrom  string                   `toml:"memory_from"`
 	Sensitive   bool                     `toml:"sensitive"`
 	AcceptRisk  string                   `toml:"accept_risk"`
 	Runtime     string                   `toml:"runtime"`
@@ -235,4 +241,16 @@ func (d *duration) short(v any) error {
 		return nil
 	}
 	return errors.New(`must be a duration such as "90s", "10m" or "1h30m"`)
+}
+
+// days is written "365d", or "" for ever.
+type days int64
+
+func (d *days) short(v any) error {
+	s, _ := v.(string)
+	n, err := strconv.ParseUint(strings.TrimSuffix(s, "d"), 10, 16)
+	if *d = days(n); v == "" || err == nil && n >= 7 && strings.HasSuffix(s, "d") {
+		return nil
+	}
+	return errors.New(`must be a number of days such as "365d", at least "7d", or "" for all messages`)
 }

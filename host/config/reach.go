@@ -110,6 +110,10 @@ func (c *Config) own(r *host.Role) *Reach {
 		out.Files = append(out.Files, fmt.Sprintf("%s as /mnt/%s, %s", m.Path, m.Name, mode))
 		out.Private = append(out.Private, Cause{r.Name, "mount " + m.Path})
 	}
+	if r.MemoryFrom != "" {
+		out.Files = append(out.Files, "the memory of role "+string(r.MemoryFrom)+", read only")
+		out.Private = append(out.Private, Cause{r.Name, "memory of role " + string(r.MemoryFrom)})
+	}
 	if r.Sensitive {
 		out.Private = append(out.Private, Cause{r.Name, "sensitive"})
 	}

@@ -44,6 +44,8 @@ type Host struct {
 	Agents func(sdk.AgentCall) sdk.AgentOutcome
 	Tasks  func(sdk.TaskRequest) ([]sdk.Task, error)
 
+	History func(sdk.HistoryRequest) ([]sdk.ChatMessage, error)
+
 	Settings map[string]string // of the role, for the skill
 	Mounted  []string          // directories that stand for those below /mnt
 
@@ -151,6 +153,13 @@ func (h *Host) answer(name string, req []byte) (any, error) {
 		return h.LLM(r)
 	case name == "kv" && h.KV != nil:
 		return h.kv(req)
+	case name == "history" && h.History != nil:
+		var r sdk.HistoryRequest
+		if err := h.read(name, req, &r); err != nil {
+			return nil, err
+		}
+		found, err := h.History(r)
+		return wire.HistoryResponse{Messages: found}, err
 	case name == "tool" && h.Tools != nil:
 		return h.tools(req)
 	case name == "agent" && h.Agents != nil:

@@ -14,7 +14,7 @@
 //
 // Runner to host (the broker), one request per capability call:
 //
-//	POST /v1/cap/{http|llm|kv|message|task|agent}
+//	POST /v1/cap/{http|llm|kv|history|message|task|agent}
 //
 // with the guest's JSON as body, HeaderSkill naming the calling skill and
 // HeaderCall its place in the turn. The answer is always HTTP 200 when the broker

@@ -59,6 +59,9 @@ func LLM(req []byte) ([]byte, wire.Status) { return current().Capability("llm", 
 // KV stands for nanoclaw_kv_1.
 func KV(req []byte) ([]byte, wire.Status) { return current().Capability("kv", req) }
 
+// History stands for nanoclaw_history_1.
+func History(req []byte) ([]byte, wire.Status) { return current().Capability("history", req) }
+
 // Tool stands for nanoclaw_tool_1.
 func Tool(req []byte) ([]byte, wire.Status) { return current().Capability("tool", req) }
 

@@ -76,6 +76,9 @@ func llmCall(src unsafe.Pointer, n uint32) uint64
 //go:wasmimport nanoclaw_kv_1 call
 func kvCall(src unsafe.Pointer, n uint32) uint64
 
+//go:wasmimport nanoclaw_history_1 call
+func historyCall(src unsafe.Pointer, n uint32) uint64
+
 //go:wasmimport nanoclaw_tool_1 call
 func toolCall(src unsafe.Pointer, n uint32) uint64
 
@@ -120,6 +123,13 @@ func LLM(req []byte) ([]byte, wire.Status) {
 // KV calls nanoclaw_kv_1.
 func KV(req []byte) ([]byte, wire.Status) {
 	r := kvCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// History calls nanoclaw_history_1.
+func History(req []byte) ([]byte, wire.Status) {
+	r := historyCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
 	runtime.KeepAlive(req)
 	return result(r)
 }
