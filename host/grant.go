@@ -20,7 +20,7 @@ type Effective struct {
 
 // Grants computes what role gives a skill with manifest m. A role gives fs (its own
 // workspace), kv, llm and tool to every listed skill that asks; http needs a grant of
-// the role, agent needs delegates; message and task are not granted by listing.
+// the role, agent needs delegates, message a chat or the key chats; task is not granted by listing.
 func Grants(role *Role, m *Manifest) Effective {
 	var e Effective
 	for _, n := range m.Capabilities {
@@ -44,6 +44,8 @@ func granted(role *Role, n Need) bool {
 		return len(role.HTTP) > 0 || role.PublicWeb && (n.PublicWeb || len(n.Hosts) > 0)
 	case CapAgent:
 		return len(role.Delegates) > 0
+	case CapMessage:
+		return len(role.Messages) > 0 || role.Chats
 	}
 	return false
 }

@@ -52,6 +52,10 @@ type Message struct {
 	Text       string    //
 	Time       time.Time // when it was sent, as the channel says
 	Owner      bool      // sent by the owner of this installation
+	// Of messages in chats with others, where the channel knows; none of these is stored with it.
+	ChatName  string // what people call the chat
+	Mentioned bool   // it mentions the assistant's own account
+	ReplyToMe bool   // it answers a message of the assistant's
 }
 
 // Outgoing is one outbox row.
@@ -75,6 +79,8 @@ const (
 	OutReply  OutKind = "reply"
 	OutError  OutKind = "error"
 	OutNotice OutKind = "notice"
+	// OutMessage is what an agent sends to another chat than its own.
+	OutMessage OutKind = "message"
 )
 
 // Agent is a role at work for one chat.
@@ -92,9 +98,49 @@ type Route struct {
 	Account string
 	Chat    ChatID // "*" = every chat of the channel without a route of its own
 	Role    RoleName
-	Trigger string   // message must begin with it; "" = every message
+	Engage  Engage   // "" = EngageTrigger when there is a trigger, else EngageAlways
+	Trigger string   // the word that calls the agent
 	Senders []string // allowed senders; empty = the owner alone
+	Others  bool     // messages of everybody else ride along as context; false: they are not stored
 	Agent   string   // alias: routes with the same value share one agent
+}
+
+// Engage says which messages of those who may ask wake the agent. Each takes in those before it.
+type Engage string
+
+// Ways to wake an agent.
+const (
+	EngageTrigger Engage = "trigger" // begins with the trigger
+	EngageMention Engage = "mention" // holds the trigger, or mentions the assistant's account
+	EngageReply   Engage = "reply"   // answers the assistant
+	EngageAlways  Engage = "always"
+)
+
+// RouteRow is a route that is not in nanoclaw.toml, which wins for the same chat. Nobody but the
+// owner may ask there.
+type RouteRow struct {
+	Channel string    `json:"channel"`
+	Account string    `json:"account,omitempty"`
+	Chat    ChatID    `json:"chat"`
+	Role    RoleName  `json:"role"`
+	Engage  Engage    `json:"engage"`
+	Trigger string    `json:"trigger"`
+	Author  string    `json:"author"` // who allowed it, and where
+	Created time.Time `json:"created"`
+}
+
+// Route is what the row says to the router.
+func (r RouteRow) Route() Route {
+	return Route{Channel: r.Channel, Account: r.Account, Chat: r.Chat, Role: r.Role, Engage: r.Engage, Trigger: r.Trigger}
+}
+
+// Chat is one that a message came from.
+type Chat struct {
+	Channel string
+	Account string
+	Chat    ChatID
+	Name    string // what people call it; its ID when that is not known
+	Last    time.Time
 }
 
 // Stage is what a turn is busy with, for progress lines.
@@ -106,6 +152,7 @@ const (
 	StageContainer Stage = "container"
 	StageModel     Stage = "model"
 	StageTool      Stage = "tool"
+	StageDone      Stage = "done" // nothing is said: Name is the ID of the message that was answered so
 )
 
 // Event is something a channel may show while a turn runs. It is never stored.
@@ -138,6 +185,8 @@ type Role struct {
 	AskWait     time.Duration // for the owner\'s answer, which is no after that
 	HTTP        []HTTPGrant   //
 	Mounts      []Mount       //
+	Messages    []MessageGrant
+	Chats       bool // it may list all chats, and propose routes to the owner
 	Budget      map[Budget]int64
 	Model       string       // name of a [models.NAME] entry; "" = [model]
 	LocalOnly   bool         // only loopback providers
@@ -167,6 +216,14 @@ type HTTPGrant struct {
 
 // BasicAuth is a user and the secret that is the password; both empty = none.
 type BasicAuth struct{ User, Secret string }
+
+// MessageGrant allows messages to one chat that is not the agent's own.
+type MessageGrant struct {
+	Channel string
+	Account string
+	Chat    ChatID
+	Ask     bool // each only when the owner says so
+}
 
 // Mount is a host directory a role sees at /mnt/Name.
 type Mount struct {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/channel"
+	"github.com/nanoclaw/nanoclaw/host/channel/markup"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
@@ -33,6 +34,7 @@ type Config struct {
 	// Commands are what the owner says to the host itself, past every queue: by name ("/help"), what
 	// answers. args are the words after the name.
 	Commands map[string]Command
+	Notice   func(string)  // tells the owner what no turn says; may be nil
 	Grace    time.Duration // how long Stop lets running turns finish
 	Log      hclog.Logger
 }
@@ -51,6 +53,8 @@ type Router struct {
 	workers map[host.AgentID]*worker
 	closed  bool
 	routes  []host.Route
+	stale   time.Duration // older messages are not answered; 0 = all are
+	late    int           // such messages that the owner was not told of yet
 }
 
 // errShutdown is the cause that leaves a turn for the next host.
@@ -69,11 +73,19 @@ func New(cfg Config) *Router {
 	return r
 }
 
-// SetRoutes says who answers which chat from now on. Without routes messages are recorded only.
+// SetRoutes says who answers which chat from now on. Of chats without a route it is only known that
+// there is something new in them.
 func (r *Router) SetRoutes(routes []host.Route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.routes = routes
+}
+
+// SetStale says from what age on messages are not answered; 0 = never.
+func (r *Router) SetStale(age time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stale = age
 }
 
 // Start takes up what the last host left, and begins to receive and send.
@@ -140,13 +152,14 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 		return err
 	}
 	t, ok := r.route(m)
-	if !ok || !mayWake(t, m) {
-		r.cfg.Log.Debug("recorded only", "channel", m.Channel, "routed", ok)
-		_, err := r.cfg.Store.AddMessage(ctx, m, "", false)
-		return err
+	may := ok && mayWake(t, m)
+	m.SenderName, m.ChatName = named(m), oneLine(m.ChatName, 100)
+	if !may && !t.Others {
+		r.cfg.Log.Debug("not stored", "channel", m.Channel, "routed", ok)
+		return r.cfg.Store.SeeChat(ctx, m)
 	}
-	a := agentOf(t, m)
-	if m.Owner {
+	a, old := agentOf(t, m), r.old(m)
+	if m.Owner && !old { // nor is an old word an order
 		if handled, err := r.command(ctx, t, a, m); handled || err != nil {
 			return err
 		}
@@ -154,12 +167,14 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 	if err := r.cfg.Store.EnsureAgent(ctx, a); err != nil {
 		return err
 	}
-	wakes := triggered(t.Trigger, m.Text)
-	fresh, err := r.cfg.Store.AddMessage(ctx, m, a.ID, wakes)
-	if err != nil {
+	wakes := may && engaged(t, m)
+	fresh, err := r.cfg.Store.AddMessage(ctx, m, a.ID, wakes && !old)
+	switch {
+	case err != nil:
 		return err
-	}
-	if fresh && wakes {
+	case fresh && wakes && old:
+		r.tooLate()
+	case fresh && wakes:
 		r.show(a, host.Event{Stage: host.StageQueued})
 		r.wake(a)
 	}
@@ -198,12 +213,47 @@ func (r *Router) command(ctx context.Context, t host.Route, a host.Agent, m host
 	})
 }
 
-// Notify queues a message that no turn made.
+// quiet is how long messages that came too late are counted before the owner is told.
+const quiet = 5 * time.Second
+
+func (r *Router) old(m host.Message) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stale > 0 && time.Since(m.Time) > r.stale
+}
+
+// tooLate counts a message that is not answered because it is old. What comes together, when a channel
+// was away for long, is one line to the owner.
+func (r *Router) tooLate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.late++; r.late > 1 || r.closed || r.cfg.Notice == nil {
+		return
+	}
+	r.wg.Go(func() {
+		select {
+		case <-time.After(quiet):
+		case <-r.ctx.Done():
+		}
+		r.mu.Lock()
+		n, age := r.late, r.stale
+		r.late = 0
+		r.mu.Unlock()
+		r.cfg.Notice(fmt.Sprintf("messages older than %s that came now, kept and not answered: %d", age, n))
+	})
+}
+
+// Notify queues a message that is no turn's reply. One whose ID was queued before is not queued again.
 func (r *Router) Notify(ctx context.Context, o host.Outgoing) error {
 	if o.ID == "" {
 		o.ID = host.NewMessageID()
 	}
-	if err := r.cfg.Store.Enqueue(ctx, o); err != nil {
+	if o.Kind == host.OutMessage {
+		if o.Text = strings.TrimSpace(markup.Public(o.Text)); o.Text == "" {
+			return fmt.Errorf("%w: nothing of the message is for others", host.ErrInvalid)
+		}
+	}
+	if err := r.cfg.Store.Enqueue(ctx, r.parts(o)...); err != nil {
 		return err
 	}
 	r.flush()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/channel/markup"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
@@ -86,8 +88,19 @@ func (r *Router) run(ctx context.Context, a host.Agent, t store.Turn) (string, e
 	if t.Attempts > maxAttempts {
 		return "", fmt.Errorf("%w: the host died %d times while answering this", host.ErrCrashed, t.Attempts-1)
 	}
+	var mu sync.Mutex
+	var public markup.Stripper
 	return r.cfg.Turn(ctx, a, t, func(e host.Event) {
 		e.Turn = t.ID
+		mu.Lock()
+		defer mu.Unlock()
+		if e.Stage == host.StageModel && e.Text == "" { // a new answer begins
+			public = markup.Stripper{}
+		} else if e.Text != "" {
+			if e.Text = public.Next(e.Text); e.Text == "" {
+				return
+			}
+		}
 		r.show(a, e)
 	})
 }
@@ -96,7 +109,7 @@ func (r *Router) run(ctx context.Context, a host.Agent, t store.Turn) (string, e
 func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply string, err error) error {
 	o := host.Outgoing{
 		ID: host.NewMessageID(), Turn: t.ID, Channel: a.Channel, Account: a.Account, Chat: a.Chat,
-		Text: reply, Kind: host.OutReply, ReplyTo: t.Messages[len(t.Messages)-1].ExternalID,
+		Text: strings.TrimSpace(markup.Public(reply)), Kind: host.OutReply, ReplyTo: t.Messages[len(t.Messages)-1].ExternalID,
 	}
 	how, reason := store.Done, ""
 	switch {
@@ -108,12 +121,18 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 		how, reason, o.Kind, o.Text = store.Failed, err.Error(), host.OutError, sentence(err)
 		r.cfg.Log.Warn("turn failed", "agent", a.ID, "turn", t.ID, "error", err)
 	}
-	out := []host.Outgoing{o}
+	out := r.parts(o)
+	if o.Text == "" { // all of it was internal
+		out = nil
+	}
 	if errors.Is(err, host.ErrLimit) && !slices.ContainsFunc(t.Messages, func(m host.Message) bool { return m.Owner }) {
 		out = nil // a role over its budget answers nobody else: two machines would talk for ever
 	}
 	if err := r.cfg.Store.Finish(context.WithoutCancel(ctx), t.ID, how, reason, out); err != nil {
 		return err
+	}
+	if out == nil {
+		r.show(a, host.Event{Turn: t.ID, Stage: host.StageDone, Name: o.ReplyTo})
 	}
 	r.flush()
 	return nil

@@ -80,6 +80,15 @@ ALTER TABLE turns ADD COLUMN parent TEXT;
 ALTER TABLE turns ADD COLUMN task TEXT NOT NULL DEFAULT '';
 ALTER TABLE turns ADD COLUMN reply TEXT NOT NULL DEFAULT '';
 CREATE INDEX turns_by_parent ON turns(parent) WHERE parent IS NOT NULL;
+`, `
+CREATE TABLE chats (
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL,
+	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
+CREATE INDEX chats_by_last ON chats(last);
+CREATE TABLE routes (
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, role TEXT NOT NULL, engage TEXT NOT NULL,
+	word TEXT NOT NULL, author TEXT NOT NULL, created INTEGER NOT NULL,
+	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
