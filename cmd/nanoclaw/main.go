@@ -113,8 +113,8 @@ func (a *app) rootCmd() *cobra.Command {
 		"(default: engine.runtime in the file)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
-		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.skillCmd(), a.secretCmd(),
-		a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
+		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.routeCmd(), a.skillCmd(),
+		a.secretCmd(), a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
 	)
 	return root
 }

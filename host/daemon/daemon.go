@@ -83,9 +83,10 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
 		Audit: d.audit, KV: d.store, Budgets: d.store, Notice: d.refused, Owner: d.owner, Delegate: d.delegate,
-		Log: d.log.Named("broker"),
+		Messages: messenger{d}, Log: d.log.Named("broker"),
 	}, nil)})
-	d.router.SetRoutes(routes(cfg))
+	d.router.SetStale(cfg.Assistant.StaleAfter)
+	d.useRoutes(context.Background())
 }
 
 // Start brings a host up. It returns once messages are taken; plugins that need compiling
@@ -177,7 +178,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Commands: d.commands(), Grace: grace, Log: d.log.Named("router"),
+		Turn: d.turn, Commands: d.commands(), Notice: d.tell, Grace: grace, Log: d.log.Named("router"),
 	})
 	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
 	d.use(cfg)
@@ -255,15 +256,6 @@ func (d *Daemon) refused(s host.Scope, what string) {
 }
 
 func (d *Daemon) onClose(f func() error) { d.closers = append(d.closers, f) }
-
-// routes are the configured ones; the owner's own console reaches main where none says otherwise.
-func routes(cfg *config.Config) []host.Route {
-	out := append([]host.Route(nil), cfg.Routes...)
-	if _, ok := cfg.Roles["main"]; ok {
-		out = append(out, host.Route{Channel: console.Name, Chat: "*", Role: "main"})
-	}
-	return out
-}
 
 // safe refuses a configuration by which private data can leak, as `nanoclaw check` does.
 func safe(cfg *config.Config) error {

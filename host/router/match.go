@@ -34,6 +34,12 @@ func (r *Router) route(m host.Message) (host.Route, bool) {
 	return host.Route{}, false
 }
 
+// RoleOf is the role that answers a chat, "" when none does.
+func (r *Router) RoleOf(channel, account string, chat host.ChatID) host.RoleName {
+	t, _ := r.route(host.Message{Channel: channel, Account: account, Chat: chat})
+	return t.Role
+}
+
 // agentOf names the agent of a route in m's chat. An alias takes the place of the chat.
 func agentOf(t host.Route, m host.Message) host.Agent {
 	a := host.Agent{Role: t.Role, Channel: m.Channel, Account: m.Account, Chat: m.Chat}
