@@ -64,3 +64,6 @@ func Tool(req []byte) ([]byte, wire.Status) { return current().Capability("tool"
 
 // Agent stands for nanoclaw_agent_1.
 func Agent(req []byte) ([]byte, wire.Status) { return current().Capability("agent", req) }
+
+// Message stands for nanoclaw_message_1.
+func Message(req []byte) ([]byte, wire.Status) { return current().Capability("message", req) }
