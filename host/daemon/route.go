@@ -29,8 +29,8 @@ func (d *Daemon) useRoutes(ctx context.Context) {
 func routes(cfg *config.Config, rows []host.RouteRow) []host.Route {
 	out := slices.Clone(cfg.Routes)
 	for _, r := range rows {
-		if _, err := cfg.CheckRoute(r.Route()); err == nil {
-			out = append(out, r.Route())
+		if t, err := cfg.CheckRoute(r.Route()); err == nil {
+			out = append(out, t)
 		}
 	}
 	if _, ok := cfg.Roles["main"]; ok {

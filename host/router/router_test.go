@@ -41,6 +41,7 @@ func (*memory) Run(ctx context.Context, _ channel.Deliver) error {
 	<-ctx.Done()
 	return nil
 }
+
 func (m *memory) Show(_ host.ChatID, e host.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
