@@ -70,4 +70,9 @@ func TestGrants(t *testing.T) {
 	if got := host.Grants(&host.Role{HTTP: []host.HTTPGrant{{}}}, need(host.CapHTTP, false)); !got.Has(host.CapHTTP) {
 		t.Error("http was granted and is not given")
 	}
+	for _, r := range []*host.Role{{Messages: []host.MessageGrant{{}}}, {Chats: true}} {
+		if got := host.Grants(r, need(host.CapMessage, false)); !got.Has(host.CapMessage) {
+			t.Errorf("message was granted and is not given: %+v", r)
+		}
+	}
 }

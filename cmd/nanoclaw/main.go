@@ -117,9 +117,9 @@ func (a *app) rootCmd() *cobra.Command {
 		"(default: engine.runtime in the file)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
-		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.taskCmd(), a.skillCmd(),
-		a.secretCmd(), a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(), a.historyCmd(), a.logsCmd(), a.resetCmd(),
-		a.versionCmd(), a.sweepCmd(),
+		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.routeCmd(), a.taskCmd(),
+		a.skillCmd(), a.secretCmd(), a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(), a.historyCmd(), a.logsCmd(),
+		a.resetCmd(), a.versionCmd(), a.sweepCmd(),
 	)
 	return root
 }

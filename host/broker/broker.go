@@ -63,6 +63,7 @@ type Config struct {
 	Owner    *Approvals                              // who is asked; nil = nobody: what must be asked is denied
 	Tasks    Tasks                                   // nil = there are none here
 	Delegate Delegator                               // nil = tasks cannot be given
+	Messages Messenger                               // nil = there are no chats
 	Proxy    func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
 	RootCAs  *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.
@@ -136,7 +137,7 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 	shared := &turn{asking: make(chan struct{}, 1)}
 	for name, a := range map[host.Capability]act{
 		host.CapHTTP: b.http, host.CapLLM: b.llm, host.CapKV: b.kv, host.CapHistory: b.history,
-		host.CapMessage: later, host.CapTask: b.task, host.CapAgent: b.agent,
+		host.CapMessage: b.message, host.CapTask: b.task, host.CapAgent: b.agent,
 	} {
 		mux.HandleFunc("POST "+wire.PathCap+string(name), func(w http.ResponseWriter, r *http.Request) {
 			select {

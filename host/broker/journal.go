@@ -98,10 +98,10 @@ func answerOf(answer any, err error) ([]byte, error) {
 
 // outside reports whether making a call twice is not the same as making it once. A model that is
 // asked again and a key that is put again do no harm, nor does getting a page. A task for another
-// agent is the same turn when it is given again, with a journal of its own.
+// agent is the same turn when it is given again, with a journal of its own, and a message the same row.
 func outside(capability host.Capability, raw []byte) bool {
 	switch capability {
-	case host.CapLLM, host.CapKV, host.CapHistory, host.CapAgent:
+	case host.CapLLM, host.CapKV, host.CapHistory, host.CapAgent, host.CapMessage:
 		return false
 	case host.CapHTTP:
 		var req wire.HTTPRequest

@@ -125,7 +125,7 @@ func TestDefaults(t *testing.T) {
 	home := clean(t)
 	t.Setenv("TZ", "Asia/Tokyo")
 	c := load(t, "")
-	if c.Assistant != (Assistant{"Andy", "Asia/Tokyo"}) {
+	if c.Assistant != (Assistant{"Andy", "Asia/Tokyo", 24 * time.Hour}) {
 		t.Errorf("assistant %+v", c.Assistant)
 	}
 	want := Engine{
@@ -186,8 +186,9 @@ model = "small"
 channel = "console"
 chat = "*"
 role = "web"
-trigger = "@Andy"
+engage = "reply"
 senders = ["+1"]
+others = "context"
 agent = "one"
 `)
 	if c.KeepMessages != 30*24*time.Hour {
@@ -215,7 +216,10 @@ agent = "one"
 	if got := c.Roles["web"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("web\n got %+v\nwant %+v", got, want)
 	}
-	route := host.Route{Channel: "console", Chat: "*", Role: "web", Trigger: "@Andy", Senders: []string{"+1"}, Agent: "one"}
+	route := host.Route{
+		Channel: "console", Chat: "*", Role: "web", Engage: "reply", Trigger: "@Andy", Senders: []string{"+1"},
+		Others: true, Agent: "one",
+	}
 	if !reflect.DeepEqual(c.Routes, []host.Route{route}) {
 		t.Errorf("routes %+v", c.Routes)
 	}
@@ -327,6 +331,18 @@ func TestRefused(t *testing.T) {
 		"agent of two roles": {"[[routes]]\nchannel='console'\nchat='a'\nrole='r'\nagent='x'\n[[routes]]\nchannel='console'\nchat='b'\nrole='s'\nagent='x'\n[roles.s]\n" + role(""), "one agent has one role"},
 		"trigger":            {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\ntrigger=' @a'\n" + role(""), "space"},
 		"sender":             {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['']\n" + role(""), "empty sender"},
+		"sender pattern":     {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['+1*']\n" + role(""), "no patterns"},
+		"anyone and one":     {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['*', '+1']\n" + role(""), "no patterns"},
+		"sender's space":     {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['+1 555']\n" + role(""), "a space in it"},
+		"sender no number":   {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['+1-555']\n" + role(""), "and digits, nothing else"},
+		"senders no list":    {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders='*'\n" + role(""), "must be a list"},
+		"engage":             {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nengage='never'\n" + role(""), `"trigger", "mention", "reply" or "always"`},
+		"others":             {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nothers='answer'\n" + role(""), `"drop" or "context"`},
+		"messages to all":    {role("messages = [ { channel = 'whatsapp', chat = '*' } ]"), "there is no grant for all"},
+		"messages to none":   {role("messages = [ { channel = 'whatsapp' } ]"), "roles.r.messages[0].chat: must be a chat"},
+		"messages by what":   {role("messages = [ { channel = 'fax', chat = 'a' } ]"), `unknown channel "fax"`},
+		"messages twice":     {role("messages = [ { channel = 'whatsapp', chat = 'a' }, { channel = 'whatsapp', chat = 'a', ask = true } ]"), "messages[1]: is there twice"},
+		"stale_after":        {"[assistant]\nstale_after = '1s'", "from 1m to 8760h"},
 		"no hosts":           {grant("methods = ['GET']"), "must list its hosts"},
 		"scheme":             {grant("hosts=['a.b'], scheme='ftp'"), `"https" or "http"`},
 		"port":               {grant("hosts=['a.b'], port=0"), "from 1 to 65535"},

@@ -29,8 +29,9 @@ type file struct {
 }
 
 type assistantTable struct {
-	Name     string `toml:"name"`
-	Timezone string `toml:"timezone"`
+	Name       string   `toml:"name"`
+	Timezone   string   `toml:"timezone"`
+	StaleAfter duration `toml:"stale_after"`
 }
 
 type modelTable struct {
@@ -95,6 +96,8 @@ type roleTable struct {
 	PublicWeb   publicWeb                `toml:"public_web"`
 	HTTP        []httpTable              `toml:"http"`
 	Mounts      []mountTable             `toml:"mounts"`
+	Messages    []messageTable           `toml:"messages"`
+	Chats       bool                     `toml:"chats"`
 	Model       roleModel                `toml:"model"`
 	LLM         llmTable                 `toml:"llm"`
 	Budget      budgetTable              `toml:"budget"`
@@ -131,6 +134,13 @@ type mountTable struct {
 	Mode string `toml:"mode"`
 }
 
+type messageTable struct {
+	Channel string `toml:"channel"`
+	Account string `toml:"account"`
+	Chat    string `toml:"chat"`
+	Ask     bool   `toml:"ask"`
+}
+
 type llmTable struct {
 	DailyTokens *int64 `toml:"daily_tokens"`
 }
@@ -158,8 +168,10 @@ type routeTable struct {
 	Account string   `toml:"account"`
 	Chat    string   `toml:"chat"`
 	Role    string   `toml:"role"`
+	Engage  string   `toml:"engage"`
 	Trigger string   `toml:"trigger"`
 	Senders []string `toml:"senders"`
+	Others  string   `toml:"others"`
 	Agent   string   `toml:"agent"`
 }
 

@@ -70,6 +70,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 		r.HTTP = append(r.HTTP, b.http(c, fmt.Sprintf("%s.http[%d]", at, i), h))
 	}
 	r.Mounts = b.mounts(c, at, t.Mounts)
+	r.Messages, r.Chats = b.messages(at, t.Messages), t.Chats
 	b.roleModel(c, at, r)
 	b.budget(at, r, t)
 	if d := t.AskWait; d != nil {

@@ -89,9 +89,10 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
 		Audit: d.audit, KV: d.store, History: d.store, Budgets: d.store, Journal: d.store, Notice: d.refused, Owner: d.owner,
-		Delegate: d.delegate, Tasks: d.book, Log: d.log.Named("broker"),
+		Delegate: d.delegate, Tasks: d.book, Messages: messenger{d}, Log: d.log.Named("broker"),
 	}, nil)})
-	d.router.SetRoutes(routes(cfg))
+	d.router.SetStale(cfg.Assistant.StaleAfter)
+	d.useRoutes(context.Background())
 }
 
 // Start brings a host up. It returns once messages are taken; plugins that need compiling
@@ -185,7 +186,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Retry: d.opt.Retry, Grace: grace,
+		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Notice: d.tell, Retry: d.opt.Retry, Grace: grace,
 		Log: d.log.Named("router"),
 	})
 	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
@@ -266,15 +267,6 @@ func (d *Daemon) refused(s host.Scope, what string) {
 }
 
 func (d *Daemon) onClose(f func() error) { d.closers = append(d.closers, f) }
-
-// routes are the configured ones; the owner's own console reaches main where none says otherwise.
-func routes(cfg *config.Config) []host.Route {
-	out := append([]host.Route(nil), cfg.Routes...)
-	if _, ok := cfg.Roles["main"]; ok {
-		out = append(out, host.Route{Channel: console.Name, Chat: "*", Role: "main"})
-	}
-	return out
-}
 
 // safe refuses a configuration by which private data can leak, as `nanoclaw check` does.
 func safe(cfg *config.Config) error {

@@ -111,7 +111,16 @@ CREATE TABLE calls (
 	status INTEGER NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
 	started INTEGER NOT NULL, ended INTEGER NOT NULL, answer BLOB);
 CREATE INDEX calls_by_turn ON calls(turn, n);
-`, historySchema}
+`, historySchema, `
+CREATE TABLE chats (
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL,
+	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
+CREATE INDEX chats_by_last ON chats(last);
+CREATE TABLE routes (
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, role TEXT NOT NULL, engage TEXT NOT NULL,
+	word TEXT NOT NULL, author TEXT NOT NULL, created INTEGER NOT NULL,
+	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
+`}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
 func Open(ctx context.Context, path string) (*Store, error) {

@@ -72,6 +72,9 @@ func (s *Store) open(ctx context.Context, tx *sql.Tx, t Turn, max int) error {
 	if !wakes {
 		return host.ErrNotFound
 	}
+	if err := trimContext(ctx, tx, t.Agent); err != nil {
+		return err
+	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO turns (id, agent, state, created) VALUES (?,?,'running',?)`,
 		t.ID, t.Agent, s.now().UnixMilli()); err != nil {
 		return err

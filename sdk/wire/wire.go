@@ -57,6 +57,7 @@ const (
 	MaxToolResult  = 1 << 20   // its result
 	MaxAgentCalls  = 8         // tasks in one call of nanoclaw_agent_1
 	MaxTask        = 64 << 10  // bytes of one of them
+	MaxMessage     = 64 << 10  // bytes of a message to another chat
 	MaxStreams     = 64        // yamux streams open at once in one session
 )
 

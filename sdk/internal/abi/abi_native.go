@@ -70,3 +70,6 @@ func Agent(req []byte) ([]byte, wire.Status) { return current().Capability("agen
 
 // Task stands for nanoclaw_task_1.
 func Task(req []byte) ([]byte, wire.Status) { return current().Capability("task", req) }
+
+// Message stands for nanoclaw_message_1.
+func Message(req []byte) ([]byte, wire.Status) { return current().Capability("message", req) }

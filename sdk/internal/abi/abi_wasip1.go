@@ -88,6 +88,9 @@ func agentCall(src unsafe.Pointer, n uint32) uint64
 //go:wasmimport nanoclaw_task_1 call
 func taskCall(src unsafe.Pointer, n uint32) uint64
 
+//go:wasmimport nanoclaw_message_1 call
+func messageCall(src unsafe.Pointer, n uint32) uint64
+
 // Input returns the first n bytes of the call's input.
 func Input(n uint32) []byte {
 	b := make([]byte, n)
@@ -137,6 +140,13 @@ func History(req []byte) ([]byte, wire.Status) {
 // Tool calls nanoclaw_tool_1.
 func Tool(req []byte) ([]byte, wire.Status) {
 	r := toolCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// Message calls nanoclaw_message_1.
+func Message(req []byte) ([]byte, wire.Status) {
+	r := messageCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
 	runtime.KeepAlive(req)
 	return result(r)
 }
