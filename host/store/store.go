@@ -131,8 +131,12 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	f.Close()
-	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
-		"&_pragma=foreign_keys(1)&_pragma=synchronous"
+	journal := "WAL"
+	if host.InSandbox() {
+		journal = "DELETE" // a WAL is shared memory, which the shared folder of a microVM has not
+	}
+	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(" + journal +
+		")&_pragma=foreign_keys(1)&_pragma=synchronous"
 	s := &Store{now: time.Now, leases: make(map[account]lease)}
 	for mode, db := range map[string]**sql.DB{
 		"(FULL)": &s.db, "(NORMAL)": &s.counters, "(FULL)&_pragma=query_only(1)": &s.finds,
