@@ -31,7 +31,7 @@ func (b *Broker) guardHTTP(h *hop) error {
 }
 
 // redactHTTP takes secrets out of an answer: of a server that repeats what it was sent.
-func (b *Broker) redactHTTP(header http.Header, body []byte) ([]byte, string) {
+func (b *Broker) redactHTTP(header http.Header, body string) (text, what string) {
 	m, found := b.cfg.Leaks(), []string(nil)
 	redact := func(s string) string {
 		out, names := m.Redact(s, true)
@@ -43,10 +43,8 @@ func (b *Broker) redactHTTP(header http.Header, body []byte) ([]byte, string) {
 			values[i] = redact(values[i])
 		}
 	}
-	if text := redact(string(body)); len(found) > 0 {
-		body = []byte(text)
-	}
-	return body, redacted(found)
+	text = redact(body)
+	return text, redacted(found)
 }
 
 // redacted is what a row says of what was taken out.
