@@ -30,7 +30,8 @@ func (b *Broker) guardHTTP(h *hop) error {
 	return b.guard("the request", true, h.to.url.String(), head.String(), string(h.body))
 }
 
-// redactHTTP takes secrets out of an answer: of a server that repeats what it was sent.
+// redactHTTP takes secrets out of an answer: of a server that repeats what it was sent, even as the
+// name of a header.
 func (b *Broker) redactHTTP(header http.Header, body string) (text, what string) {
 	m, found := b.cfg.Leaks(), []string(nil)
 	redact := func(s string) string {
@@ -38,7 +39,10 @@ func (b *Broker) redactHTTP(header http.Header, body string) (text, what string)
 		found = append(found, names...)
 		return out
 	}
-	for _, values := range header {
+	for name, values := range header {
+		if redact(name) != name {
+			delete(header, name)
+		}
 		for i := range values {
 			values[i] = redact(values[i])
 		}
