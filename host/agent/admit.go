@@ -55,10 +55,6 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 			return err
 		}
 	}
-	timeout := cmp.Or(a.timeout, admitTimeout)
-	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
-	defer cancel()
 	// Compiled code is for the CPU features that a runtime shows; each adds what it lacks to one cache.
 	for _, r := range append([]string{""}, a.Runtimes...)[min(1, len(a.Runtimes)):] {
 		if err := a.compile(ctx, r, wasmPath, outDir); err != nil {
@@ -69,6 +65,10 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 }
 
 func (a *Admitter) compile(ctx context.Context, ociRuntime, wasmPath, outDir string) error {
+	timeout := cmp.Or(a.timeout, admitTimeout)
+	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
+	defer cancel()
 	in := host.Bind{Source: wasmPath, Target: "/skills/in.wasm"}
 	out := host.Bind{Source: outDir, Target: workspaceDir, Write: true}
 	c, err := a.Engine.Start(ctx, host.Spec{
