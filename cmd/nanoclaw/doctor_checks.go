@@ -306,11 +306,15 @@ func (d *doctor) checkPlugins() {
 	d.add(ok("skills", "%s: %s", d.cfg.SkillsDir, strings.Join(names, ", ")))
 }
 
+// inSandbox reports whether a microVM sandbox is around this process.
+func inSandbox() bool {
+	return slices.ContainsFunc(strings.Fields(sandboxMarker), func(k string) bool { return os.Getenv(k) != "" })
+}
+
 // checkLayers says which walls stand between an agent and this machine.
 func (d *doctor) checkLayers() {
-	inSandbox := slices.ContainsFunc(strings.Fields(sandboxMarker), func(k string) bool { return os.Getenv(k) != "" })
 	switch {
-	case inSandbox:
+	case inSandbox():
 		d.add(ok("layer 1", "inside a microVM sandbox"))
 	case d.cfg != nil && d.cfg.Engine.RequireSandbox:
 		d.add(failure("layer 1", "run inside a Docker Sandbox",

@@ -48,11 +48,12 @@ type KV interface {
 	KVList(ctx context.Context, agent host.AgentID, skill host.SkillName, prefix string, limit int) ([]string, error)
 }
 
-// Config is what a Broker works with. Audit, Models, KV, Budgets, Secrets and Log are required.
+// Config is what a Broker works with. Audit, Models, KV, History, Budgets, Secrets and Log are required.
 type Config struct {
 	Audit    Auditor
 	Models   func(role *host.Role, name string) (Model, error) // name "" = the role's default
 	KV       KV
+	History  History
 	Budgets  Budgets
 	Journal  Journal // of turns; nil = none is kept, and nothing can be run again
 	Secrets  func(name string) (secret.Key, error)
@@ -62,6 +63,7 @@ type Config struct {
 	Owner    *Approvals                              // who is asked; nil = nobody: what must be asked is denied
 	Tasks    Tasks                                   // nil = there are none here
 	Delegate Delegator                               // nil = tasks cannot be given
+	Messages Messenger                               // nil = there are no chats
 	Proxy    func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
 	RootCAs  *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.
@@ -134,8 +136,8 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 	mux, slots := http.NewServeMux(), make(chan struct{}, maxCalls)
 	shared := &turn{asking: make(chan struct{}, 1)}
 	for name, a := range map[host.Capability]act{
-		host.CapHTTP: b.http, host.CapLLM: b.llm, host.CapKV: b.kv,
-		host.CapMessage: later, host.CapTask: b.task, host.CapAgent: b.agent,
+		host.CapHTTP: b.http, host.CapLLM: b.llm, host.CapKV: b.kv, host.CapHistory: b.history,
+		host.CapMessage: b.message, host.CapTask: b.task, host.CapAgent: b.agent,
 	} {
 		mux.HandleFunc("POST "+wire.PathCap+string(name), func(w http.ResponseWriter, r *http.Request) {
 			select {

@@ -67,6 +67,7 @@ func (d *Daemon) watch(ctx context.Context) {
 			seen = d.fingerprint()
 			follow()
 			d.reload(ctx)
+			d.useRoutes(ctx)
 			d.refresh(ctx)
 		}
 	}

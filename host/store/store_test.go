@@ -122,36 +122,9 @@ func TestFinishAnswersOnce(t *testing.T) {
 	if send, err := s.Sendable(t.Context()); err != nil || len(send) != 1 || send[0].ID != "m1" {
 		t.Fatalf("outbox %v, %v; want m1 alone", send, err)
 	}
-	h, err := s.History(t.Context(), main.ID, 10)
-	if err != nil || len(h) != 2 || h[0].Text != "text a" || h[1].Text != "answer" {
+	w, err := s.Window(t.Context(), main.ID, 10, 1000)
+	if h := w.Messages; err != nil || len(h) != 2 || h[0].Text != "text a" || h[1].Text != "answer" {
 		t.Fatalf("history %v, %v", h, err)
-	}
-}
-
-func TestHistoryIsTheLastTurnsInOrder(t *testing.T) {
-	s := fresh(t)
-	for _, n := range []string{"1", "2", "3"} {
-		add(t, s, n+"a", true)
-		add(t, s, n+"b", false)
-		turn := host.TurnID("t" + n)
-		if _, err := s.Begin(t.Context(), main.ID, turn, 100); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Finish(t.Context(), turn, Done, "", []host.Outgoing{reply(host.MessageID(n), turn, "default")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h, err := s.History(t.Context(), main.ID, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, c := range h {
-		got = append(got, c.Role+" "+c.Text)
-	}
-	want := []string{"user text 2a", "user text 2b", "assistant answer", "user text 3a", "user text 3b", "assistant answer"}
-	if !slices.Equal(got, want) {
-		t.Fatalf("history %q, want %q", got, want)
 	}
 }
 
