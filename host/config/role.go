@@ -80,8 +80,8 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 		}
 	}
 	if rt := cmp.Or(r.Runtime, c.Engine.Runtime); onGVisor(rt) && r.Limits.PIDs < gVisorPIDs {
-		b.fail(at+".pids", "%d processes are too few on gVisor (%s), whose own count too: write at least %d, here or in [engine]",
-			r.Limits.PIDs, rt, gVisorPIDs)
+		b.fail(at+".pids", "%d processes are too few on gVisor (%s), whose own count too: write %d or more, here or in "+
+			"[engine]", r.Limits.PIDs, rt, gVisorPIDs)
 	}
 	if r.Runtime == None || r.Runtime != "" && !runtimeName.MatchString(r.Runtime) {
 		b.fail(at+".runtime", `must be the name of an OCI runtime such as "runsc"; "none" is for [engine] alone`)
