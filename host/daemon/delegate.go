@@ -77,7 +77,7 @@ func (d *Daemon) delegated(
 	}
 	in := input(d.config(), scope, timeout)
 	in.Messages = []wire.ChatMessage{said}
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Delegate: true, Hold: hold, Input: in})
+	reply, err := d.run(ctx, agent.Job{Scope: scope, Delegate: true, Hold: hold, Input: in})
 	return reply.Text, err
 }
 

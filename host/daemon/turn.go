@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -17,6 +18,9 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/store"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
+
+// maxTools is how many calls of tools a turn shows its owner.
+const maxTools = 200
 
 // turn is router.TurnFunc: it puts together everything a turn is made of and gives it to
 // the agent's container. Nothing else reaches the container.
@@ -69,11 +73,35 @@ func (d *Daemon) ask(
 	}
 	in := input(cfg, scope, role.Limits.TurnTimeout)
 	in.History, in.Messages = history, chatMessages(messages)
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Shared: shared, Input: in})
+	reply, err := d.run(ctx, agent.Job{Scope: scope, Shared: shared, Input: in})
 	if hidden >= windowSpill && err == nil {
 		d.spilled(scope)
 	}
 	return d.harmless(role.Name, reply.Text, d.lasting(ctx, scope, err))
+}
+
+// run runs a turn and keeps which tools it called, for its owner to see.
+func (d *Daemon) run(ctx context.Context, j agent.Job) (agent.Reply, error) {
+	var mu sync.Mutex // tools are called beside each other
+	var tools []host.ToolRow
+	emit := j.Scope.Emit
+	j.Scope.Emit = func(e host.Event) {
+		own := slices.ContainsFunc(j.Input.Tools, func(t wire.Tool) bool { return t.Name == e.Name })
+		if mu.Lock(); own && e.Stage == host.StageTool && len(tools) < maxTools {
+			tools = append(tools, host.ToolRow{Name: e.Name, At: time.Now()})
+		}
+		mu.Unlock()
+		emit(e)
+	}
+	reply, err := d.agents.Turn(ctx, j)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(tools) > 0 {
+		if err := d.store.SetTools(context.WithoutCancel(ctx), j.Scope.Turn, tools); err != nil {
+			d.log.Warn("tools of a turn not kept", "turn", j.Scope.Turn, "error", err)
+		}
+	}
+	return reply, err
 }
 
 // input is what every turn of a scope begins with; what is said in it comes to that.
