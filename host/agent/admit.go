@@ -65,10 +65,6 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 }
 
 func (a *Admitter) compile(ctx context.Context, ociRuntime, wasmPath, outDir string) error {
-	timeout := cmp.Or(a.timeout, admitTimeout)
-	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
-	defer cancel()
 	in := host.Bind{Source: wasmPath, Target: "/skills/in.wasm"}
 	out := host.Bind{Source: outDir, Target: workspaceDir, Write: true}
 	c, err := a.Engine.Start(ctx, host.Spec{
@@ -79,6 +75,10 @@ func (a *Admitter) compile(ctx context.Context, ociRuntime, wasmPath, outDir str
 	if err != nil {
 		return fmt.Errorf("admit: %w", err)
 	}
+	timeout := cmp.Or(a.timeout, admitTimeout) // from here on: a daemon that is slow is not the skill's fault
+	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
+	defer cancel()
 	err = a.result(ctx, c)
 	if cerr := c.Close(); cerr != nil {
 		a.Log.Warn("container not removed", "container", c.ID(), "error", cerr)
