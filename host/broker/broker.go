@@ -152,11 +152,6 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 	return mux
 }
 
-// later is a capability that can be granted but is not there yet.
-func later(_ context.Context, c *call, _ []byte) (any, error) {
-	return nil, failed(string(c.row.Capability)+" in this version", host.ErrUnavailable)
-}
-
 // serve answers one call. Whatever happens there is a row of it.
 func (b *Broker) serve(w http.ResponseWriter, r *http.Request, c *call, a act) {
 	ctx := r.Context()

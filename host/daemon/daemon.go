@@ -50,6 +50,7 @@ type Daemon struct {
 	current atomic.Pointer[inForce]
 
 	engine  *Engine
+	admit   *agent.Admitter // for the runtimes in force; belongs to watch
 	store   *store.Store
 	audit   *audit.Log
 	skills  *skill.Registry
@@ -176,9 +177,10 @@ func (d *Daemon) openAgents() {
 		Timezone: cfg.Assistant.Timezone, Log: d.log.Named("agent"),
 	})
 	d.onClose(func() error { d.agents.Close(context.Background()); return nil })
+	d.admit = d.engine.Admitter(d.log.Named("admit"))
 	d.skills = skill.NewRegistry(skill.Config{
 		Dir: cfg.SkillsDir, State: cfg.StateDir, RequireSigned: cfg.RequireSigned,
-		Admit: d.engine.Admitter(d.log.Named("admit")), Log: d.log.Named("skill"), Notice: d.tell,
+		Admit: d.admit, Log: d.log.Named("skill"), Notice: d.tell,
 	})
 }
 
