@@ -69,6 +69,8 @@ type Message struct {
 	ChatName  string // what people call the chat
 	Mentioned bool   // it mentions the assistant's own account
 	ReplyToMe bool   // it answers a message of the assistant's
+	// Files came with it. From a channel: with Open; text may be empty then. From the store: those kept.
+	Files []File
 }
 
 // Outgoing is one outbox row.
@@ -82,6 +84,7 @@ type Outgoing struct {
 	Text    string
 	ReplyTo string // external ID of the message answered
 	Kind    OutKind
+	File    *File // what is sent, with Text as its caption, which may be empty; nil = Text alone
 }
 
 // OutKind tells a channel how to show an outgoing message.
