@@ -12,8 +12,9 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 )
 
-// Deliver takes one inbound message, with files that it opens or not (see host.File). nil means committed (or known already): acknowledge
-// it. host.ErrInvalid means it can never be taken; any other error means try again.
+// Deliver takes one inbound message. Files that came with it may be opened before it returns (see
+// host.File). nil means committed (or known already): acknowledge it. host.ErrInvalid means it can
+// never be taken; any other error means try again.
 type Deliver func(ctx context.Context, m host.Message) error
 
 // Channel carries messages of one service.

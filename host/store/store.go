@@ -120,7 +120,7 @@ CREATE TABLE routes (
 	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, role TEXT NOT NULL, engage TEXT NOT NULL,
 	word TEXT NOT NULL, author TEXT NOT NULL, created INTEGER NOT NULL,
 	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
-`}
+`, fileSchema}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
 func Open(ctx context.Context, path string) (*Store, error) {
