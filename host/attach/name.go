@@ -22,20 +22,24 @@ const (
 // choice, and a part of the digest. It is one element of a path, has no control, bidirectional or
 // invisible character and no leading dot.
 func Name(name, mimeType string, d host.Digest) string {
-	safe := Safe(name, mimeType)
-	ext := path.Ext(safe)
+	stem, ext := safe(name, mimeType)
 	_, sum, _ := strings.Cut(string(d), ":")
-	return strings.TrimSuffix(safe, ext) + "-" + sum[:min(len(sum), digestIn)] + ext
+	return stem + "-" + sum[:min(len(sum), digestIn)] + ext
 }
 
 // Safe is that without the digest.
 func Safe(name, mimeType string) string {
+	stem, ext := safe(name, mimeType)
+	return stem + ext
+}
+
+func safe(name, mimeType string) (stem, ext string) {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 { // senders may say whole paths
 		name = name[i+1:]
 	}
 	name = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point):
+		case unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point):
 			return -1
 		case unicode.In(r, unicode.L, unicode.M, unicode.Nd), strings.ContainsRune("._-+", r):
 			return r
@@ -43,11 +47,11 @@ func Safe(name, mimeType string) string {
 		return ' '
 	}, strings.ToValidUTF8(name, " "))
 	name = strings.Trim(strings.Join(strings.Fields(name), "_"), "._-")
-	ext := path.Ext(name)
+	ext = path.Ext(name)
 	if len(ext) > maxExt || strings.ContainsFunc(ext[min(len(ext), 1):], notASCIIWord) {
 		ext = ""
 	}
-	stem := strings.TrimSuffix(name, ext)
+	stem = strings.TrimRight(strings.TrimSuffix(name, ext), "._-")
 	if ext == "" {
 		ext = extensions[mimeType]
 	}
@@ -57,7 +61,7 @@ func Safe(name, mimeType string) string {
 	if len(stem) > maxName-len(ext) {
 		stem = strings.ToValidUTF8(stem[:maxName-len(ext)], "")
 	}
-	return stem + ext
+	return stem, ext
 }
 
 func notASCIIWord(r rune) bool {
