@@ -64,6 +64,7 @@ type Config struct {
 	Tasks    Tasks                                   // nil = there are none here
 	Delegate Delegator                               // nil = tasks cannot be given
 	Messages Messenger                               // nil = there are no chats
+	Files    Files                                   // nil = there are none
 	Proxy    func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
 	RootCAs  *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.

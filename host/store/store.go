@@ -123,7 +123,7 @@ CREATE TABLE routes (
 	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
 `, `
 ALTER TABLE turns ADD COLUMN tools TEXT NOT NULL DEFAULT '[]';
-`}
+`, fileSchema}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
 func Open(ctx context.Context, path string) (*Store, error) {
