@@ -99,7 +99,7 @@ func (b *Broker) sendMessage(ctx context.Context, c *call, req wire.MessageReque
 		how, err := b.ask(ctx, c, question{
 			what: fmt.Sprintf("send \"%s\" to chat %s of %s (%d bytes)", plainWords(req.Text, maxText),
 				plainWords(req.Chat, maxShown), req.Channel, len(req.Text)),
-			rule:  strings.TrimSpace(fmt.Sprintf("send %s %s %s", req.Channel, req.Chat, req.Account)),
+			rule:  strings.TrimSuffix(fmt.Sprintf("send %s %q %q", req.Channel, req.Chat, req.Account), ` ""`),
 			print: print,
 		})
 		if err != nil {
