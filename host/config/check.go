@@ -186,7 +186,7 @@ func (b *builder) proxy(p string) string {
 	case "none":
 		return p
 	case "env":
-		if os.Getenv("SANDBOX_NAME")+os.Getenv("SANDBOX_ID")+os.Getenv("SANDBOX_VM_ID") == "" {
+		if !inSandbox() {
 			b.fail("network.proxy", `"env" is for a Docker Sandbox, and this is none; write the proxy's URL instead`)
 		}
 		return p

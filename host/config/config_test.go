@@ -142,6 +142,26 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestSandbox: a Docker Sandbox has the key, and what asks is told so; what the file says wins.
+func TestSandbox(t *testing.T) {
+	clean(t)
+	role := &host.Role{}
+	t.Setenv("SANDBOX_NAME", "box")
+	c := load(t, "")
+	if p := c.Providers["anthropic"]; c.Choices(role)[0].Provider != "anthropic" || p.APIKey == nil || !p.APIKey.Managed {
+		t.Errorf("%+v", p)
+	}
+	c = load(t, "[providers.ollama]\nkind = 'openai'\nbase_url = 'http://127.0.0.1:1/v1'\n[model]\nname = 'm'")
+	if got := c.Choices(role)[0].Provider; got != "ollama" {
+		t.Error(got)
+	}
+	t.Setenv("ANTHROPIC_API_KEY", "k")
+	c = load(t, "[providers.anthropic]\napi_key = { env = 'ANTHROPIC_API_KEY' }")
+	if p := c.Providers["anthropic"]; p.APIKey.Managed {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestRole(t *testing.T) {
 	home := clean(t)
 	books := filepath.Join(home, "books")
