@@ -79,25 +79,36 @@ type limitKeys struct {
 }
 
 type roleTable struct {
-	Description string                   `toml:"description"`
-	Prompt      string                   `toml:"prompt"`
-	PromptFile  string                   `toml:"prompt_file"`
-	Agent       string                   `toml:"agent"`
-	Skills      []string                 `toml:"skills"`
-	Settings    map[string]wire.Settings `toml:"settings"`
-	Delegates   []string                 `toml:"delegates"`
-	Tasks       bool                     `toml:"tasks"`
-	PublicWeb   publicWeb                `toml:"public_web"`
-	HTTP        []httpTable              `toml:"http"`
-	Mounts      []mountTable             `toml:"mounts"`
-	Model       roleModel                `toml:"model"`
-	LLM         llmTable                 `toml:"llm"`
-	Budget      budgetTable              `toml:"budget"`
-	AskWait     *duration                `toml:"ask_wait"`
-	Sensitive   bool                     `toml:"sensitive"`
-	AcceptRisk  string                   `toml:"accept_risk"`
-	Runtime     string                   `toml:"runtime"`
+	Description string `toml:"description"`
+	Prompt      string `toml:"prompt"`
+	PromptFile  string `toml:"prompt_file"`
+	Agent       string `toml:"agent"`
+	execTable
+	Skills     []string                 `toml:"skills"`
+	Settings   map[string]wire.Settings `toml:"settings"`
+	Delegates  []string                 `toml:"delegates"`
+	Tasks      bool                     `toml:"tasks"`
+	PublicWeb  publicWeb                `toml:"public_web"`
+	HTTP       []httpTable              `toml:"http"`
+	Mounts     []mountTable             `toml:"mounts"`
+	Model      roleModel                `toml:"model"`
+	LLM        llmTable                 `toml:"llm"`
+	Budget     budgetTable              `toml:"budget"`
+	AskWait    *duration                `toml:"ask_wait"`
+	Sensitive  bool                     `toml:"sensitive"`
+	AcceptRisk string                   `toml:"accept_risk"`
+	Runtime    string                   `toml:"runtime"`
 	limitKeys
+}
+
+// execTable is what a role with a program says besides.
+type execTable struct {
+	Engine      string   `toml:"engine"`
+	Image       string   `toml:"image"`
+	Command     []string `toml:"command"`
+	Preset      string   `toml:"preset"`
+	Permissions string   `toml:"permissions"`
+	Lifetime    string   `toml:"lifetime"`
 }
 
 type httpTable struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/agent"
 	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/model"
 	"github.com/nanoclaw/nanoclaw/host/store"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
@@ -49,8 +50,26 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	}
 	in := input(cfg, scope, role.Limits.TurnTimeout)
 	in.History, in.Messages = history, chatMessages(t.Messages)
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Input: in})
+	reply, err := d.run(ctx, agent.Job{Scope: scope, Input: in})
 	return d.harmless(role.Name, reply.Text, d.lasting(ctx, t, role, err))
+}
+
+// run runs a turn, by the role's program where it has one.
+func (d *Daemon) run(ctx context.Context, j agent.Job) (r agent.Reply, err error) {
+	if e := j.Scope.Role.Exec; e != nil {
+		m := d.config().Choices(j.Scope.Role)[0]
+		if j.Model = m.Model; e.Preset == wire.PresetClaude && m.Provider == model.Offline {
+			return r, host.Lasting(fmt.Errorf("%w: Claude Code needs a model of a provider, and the role's is offline; "+
+				"see [providers] in %s", host.ErrUnavailable, d.config().Path))
+		}
+		if d.engine.Docker == nil {
+			return r, host.Lasting(fmt.Errorf("%w: a program needs a container", host.ErrDenied))
+		}
+		if j.Image, err = d.engine.Docker.Program(ctx, e.Image); err != nil {
+			return r, err
+		}
+	}
+	return d.agents.Turn(ctx, j)
 }
 
 // input is what every turn of a scope begins with; what is said in it comes to that.
@@ -90,7 +109,7 @@ func (d *Daemon) forgetNotices(id host.TurnID) {
 
 // waitForPlugins waits until the role's skills were read once: compiling a new file takes seconds.
 func (d *Daemon) waitForPlugins(ctx context.Context, role *host.Role, emit func(host.Event)) error {
-	names := append([]host.SkillName{role.Brain}, role.Skills...)
+	names := skillsOf(role)
 	for told := false; ; told = true {
 		settled, changed := d.skills.Settled(names)
 		if settled {
@@ -113,7 +132,7 @@ func (d *Daemon) waitForPlugins(ctx context.Context, role *host.Role, emit func(
 // whose required capabilities the role grants.
 func (d *Daemon) scope(a host.Agent, role *host.Role, turn host.TurnID) (host.Scope, error) {
 	s := host.Scope{Turn: turn, Agent: a, Role: role, Brain: role.Brain, Skills: make(map[host.SkillName]*host.Skill)}
-	for _, name := range append([]host.SkillName{role.Brain}, role.Skills...) {
+	for _, name := range skillsOf(role) {
 		k, err := d.skills.Get(name)
 		if err == nil {
 			if miss := host.Grants(role, &k.Manifest).Missing; len(miss) > 0 {
@@ -129,10 +148,18 @@ func (d *Daemon) scope(a host.Agent, role *host.Role, turn host.TurnID) (host.Sc
 		}
 		d.log.Warn("skill left out of a turn", "role", role.Name, "skill", name, "reason", err)
 	}
-	if b := s.Skills[role.Brain]; b.Manifest.Kind != host.KindAgent {
+	if b := s.Skills[role.Brain]; role.Exec == nil && b.Manifest.Kind != host.KindAgent {
 		return s, fmt.Errorf("%w: skill %s of role %s is not a skill agent", host.ErrInvalid, role.Brain, role.Name)
 	}
 	return s, nil
+}
+
+// skillsOf are a role's skills and its brain, if a skill is that.
+func skillsOf(role *host.Role) []host.SkillName {
+	if role.Exec != nil {
+		return role.Skills
+	}
+	return append([]host.SkillName{role.Brain}, role.Skills...)
 }
 
 // publicTools lists the tools of a scope under the names models and users know, in the
