@@ -90,7 +90,8 @@ func (p *program) claudeOnce(ctx context.Context, t *programTurn, resume string)
 	ended := c.end()
 	switch {
 	case r.Type == "result" && (r.IsError || r.Subtype != "success"):
-		return r, fmt.Errorf("Claude Code: %s (%s)", strings.TrimSpace(strings.Join(append(r.Errors, r.Result), " ")), r.Subtype)
+		why := strings.TrimSpace(strings.Join(append(r.Errors, r.Result), " "))
+		return r, fmt.Errorf("Claude Code: %s (%s)", why, r.Subtype)
 	case r.Type == "result":
 		return r, nil
 	case ended != nil:
@@ -123,7 +124,8 @@ func (p *program) claudeArgs(system, resume string) []string {
 func (p *program) claudeEnv(t *programTurn) []string {
 	env := []string{
 		"CLAUDE_CONFIG_DIR=" + filepath.Join(p.home, "claude"), "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
-		"DISABLE_AUTOUPDATER=1", "DISABLE_TELEMETRY=1", "DISABLE_ERROR_REPORTING=1", "MCP_TIMEOUT=10000",
+		"DISABLE_AUTOUPDATER=1", "DISABLE_TELEMETRY=1", "DISABLE_ERROR_REPORTING=1",
+		"ENABLE_TOOL_SEARCH=false", "MCP_TIMEOUT=10000", // the role's tools stand in the first request
 		fmt.Sprintf("MCP_TOOL_TIMEOUT=%d", t.in.DeadlineMS),
 	}
 	for _, name := range []string{
