@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +73,7 @@ func bash(command string) modeltest.Answer {
 // lookAround is what a program does that wants out: it looks for keys, asks the proxy for what is not
 // there, brings a key of its own, and calls hosts.
 const lookAround = `cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\0' ' '; env; ls /proc/1/fd /proc/1/mem 2>&1
-ask() { exec 3<>/dev/tcp/127.0.0.1/${ANTHROPIC_BASE_URL##*:}; printf "$1" >&3; timeout 5 head -n 1 <&3; exec 3>&-; }
+ask() { exec 3<>/dev/tcp/127.0.0.1/${ANTHROPIC_BASE_URL##*:}; printf "$1" >&3; timeout 60 head -n 1 <&3; exec 3>&-; }
 ask 'POST /api/event_logging/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}'
 body='{"model":"claude-test","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"forged"}]}'
 ask "POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: forged\r\nAuthorization: Bearer forged\r\nContent-Length: ${#body}\r\n\r\n$body"
@@ -130,7 +131,8 @@ func TestClaudeCode(t *testing.T) {
 	if h := asked[1].Header; h.Get("X-Api-Key") != modeltest.Key || h.Get("Authorization") != "" || !bytes.Contains(asked[1].Raw, []byte("forged")) {
 		t.Errorf("the forged request came as %v", h)
 	}
-	saw := string(asked[2].Raw)
+	messages, _ := json.Marshal(asked[2].Body["messages"])
+	saw := string(messages)
 	for _, want := range []string{"proxy-managed", "404 Not Found", "HTTP/1.1 200 OK", "Network is unreachable", "Read-only file system", "65532", "Permission denied"} {
 		if !strings.Contains(saw, want) {
 			t.Errorf("%q is not in what it saw: %s", want, saw[max(0, len(saw)-3000):])
@@ -147,7 +149,7 @@ func TestClaudeCode(t *testing.T) {
 	t.Run("hunt", func(t *testing.T) { s.huntClaude(t, fake) })
 	t.Run("careful", func(t *testing.T) {
 		before := len(fake.Requests())
-		fake.Script(use("Write", `{"file_path":"/workspace/a","content":"a"}`), bash("echo ran > /workspace/b"), modeltest.Answer{Text: "I may not."})
+		fake.Script(use("Write", `{"file_path":"/workspace/a","content":"a"}`), bash("sh -c 'id > /workspace/b'"), modeltest.Answer{Text: "I may not."})
 		c := s.cmd("chat", "--chat", "careful")
 		c.Stdin = strings.NewReader("run it\n")
 		out, err := c.CombinedOutput()
