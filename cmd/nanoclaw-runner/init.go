@@ -54,8 +54,11 @@ func startChild(cmd *exec.Cmd) (wait func() error, err error) {
 	ended := make(chan unix.WaitStatus, 1)
 	own.ended[cmd.Process.Pid] = ended
 	return func() error {
-		if status := <-ended; status != 0 {
-			return fmt.Errorf("exit status %d", max(status.ExitStatus(), 128+int(status.Signal())))
+		switch status := <-ended; {
+		case status.Signaled():
+			return fmt.Errorf("signal: %s", status.Signal())
+		case status != 0:
+			return fmt.Errorf("exit status %d", status.ExitStatus())
 		}
 		return nil
 	}, nil

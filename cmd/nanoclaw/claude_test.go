@@ -76,7 +76,7 @@ const lookAround = `cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\0' ' 
 ask() { exec 3<>/dev/tcp/127.0.0.1/${ANTHROPIC_BASE_URL##*:}; printf "$1" >&3; timeout 60 head -n 1 <&3; exec 3>&-; }
 ask 'POST /api/event_logging/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}'
 body='{"model":"claude-test","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"forged"}]}'
-ask "POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: forged\r\nAuthorization: Bearer forged\r\nContent-Length: ${#body}\r\n\r\n$body"
+ask "POST /v1/messages HTTP/1.1\r\nHost: x\r\nAnthropic-Version: 2023-06-01\r\nX-Api-Key: forged\r\nAuthorization: Bearer forged\r\nContent-Length: ${#body}\r\n\r\n$body"
 (echo >/dev/tcp/1.1.1.1/443) 2>&1; (echo >/dev/tcp/api.anthropic.com/443) 2>&1; ls /sys/class/net; touch /usr/x 2>&1; id -u`
 
 // TestClaudeCode: unmodified, from npm, in the container of an agent. It answers, uses a WASM tool over
