@@ -91,13 +91,13 @@ func (p *program) claudeOnce(ctx context.Context, t *programTurn, resume string)
 	switch {
 	case r.Type == "result" && (r.IsError || r.Subtype != "success"):
 		why := strings.TrimSpace(strings.Join(append(r.Errors, r.Result), " "))
-		return r, fmt.Errorf("Claude Code: %s (%s)", why, r.Subtype)
+		return r, fmt.Errorf("the program answers: %s (%s)", why, r.Subtype)
 	case r.Type == "result":
 		return r, nil
 	case ended != nil:
 		return r, ended
 	}
-	return r, errors.New("Claude Code ended without a result")
+	return r, errors.New("the program ended without a result")
 }
 
 // claudeArgs are those of Claude Code 2.1.
