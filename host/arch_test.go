@@ -55,7 +55,8 @@ var arrows = map[string][]string{
 	"host/model/modeltest": {"sdk/wire"},
 	"host/channel":         {"host"},
 	"host/channel/console": {"host", "host/channel", "sdk/wire"},
-	"host/router":          {"host", "host/channel", "host/failpoint", "host/store", "sdk/wire"},
+	"host/channel/markup":  {},
+	"host/router":          {"host", "host/channel", "host/channel/markup", "host/failpoint", "host/store", "sdk/wire"},
 	"host/schedule":        {"host", "sdk/wire"},
 	"host/daemon": {
 		"host", "host/agent", "host/audit", "host/broker", "host/channel", "host/channel/console", "host/config",

@@ -54,7 +54,7 @@ func TestGrants(t *testing.T) {
 	}
 	empty := &host.Role{}
 	for c, want := range map[host.Capability]bool{
-		host.CapFS: true, host.CapKV: true, host.CapLLM: true, host.CapTool: true,
+		host.CapFS: true, host.CapKV: true, host.CapLLM: true, host.CapTool: true, host.CapHistory: true,
 		host.CapHTTP: false, host.CapAgent: false, host.CapMessage: false, host.CapTask: false, "unheard-of": false,
 	} {
 		if got := host.Grants(empty, need(c, false)); got.Has(c) != want || (len(got.Missing) == 1) == want {
@@ -69,5 +69,10 @@ func TestGrants(t *testing.T) {
 	}
 	if got := host.Grants(&host.Role{HTTP: []host.HTTPGrant{{}}}, need(host.CapHTTP, false)); !got.Has(host.CapHTTP) {
 		t.Error("http was granted and is not given")
+	}
+	for _, r := range []*host.Role{{Messages: []host.MessageGrant{{}}}, {Chats: true}} {
+		if got := host.Grants(r, need(host.CapMessage, false)); !got.Has(host.CapMessage) {
+			t.Errorf("message was granted and is not given: %+v", r)
+		}
 	}
 }

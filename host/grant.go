@@ -19,8 +19,8 @@ type Effective struct {
 }
 
 // Grants computes what role gives a skill with manifest m. A role gives fs (its own
-// workspace), kv, llm and tool to every listed skill that asks; http needs a grant of
-// the role, agent needs delegates, task needs tasks = true; message is not granted yet.
+// workspace), kv, history (its own), llm and tool to every listed skill that asks; http needs a grant of
+// the role, agent needs delegates, message a chat or the key chats, task needs tasks = true.
 func Grants(role *Role, m *Manifest) Effective {
 	var e Effective
 	for _, n := range m.Capabilities {
@@ -38,7 +38,7 @@ func Grants(role *Role, m *Manifest) Effective {
 
 func granted(role *Role, n Need) bool {
 	switch n.Name {
-	case CapFS, CapKV, CapLLM, CapTool:
+	case CapFS, CapKV, CapLLM, CapTool, CapHistory:
 		return !role.withheld(n.Name)
 	case CapHTTP:
 		return len(role.HTTP) > 0 || role.PublicWeb && (n.PublicWeb || len(n.Hosts) > 0)
@@ -46,6 +46,8 @@ func granted(role *Role, n Need) bool {
 		return len(role.Delegates) > 0
 	case CapTask:
 		return role.Tasks
+	case CapMessage:
+		return len(role.Messages) > 0 || role.Chats
 	}
 	return false
 }

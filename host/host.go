@@ -65,6 +65,10 @@ type Message struct {
 	Text       string    //
 	Time       time.Time // when it was sent, as the channel says
 	Owner      bool      // sent by the owner of this installation
+	// Of messages in chats with others, where the channel knows; none of these is stored with it.
+	ChatName  string // what people call the chat
+	Mentioned bool   // it mentions the assistant's own account
+	ReplyToMe bool   // it answers a message of the assistant's
 }
 
 // Outgoing is one outbox row.
@@ -88,6 +92,8 @@ const (
 	OutReply  OutKind = "reply"
 	OutError  OutKind = "error"
 	OutNotice OutKind = "notice"
+	// OutMessage is what an agent sends to another chat than its own.
+	OutMessage OutKind = "message"
 )
 
 // Agent is a role at work for one chat.
@@ -99,17 +105,6 @@ type Agent struct {
 	Chat    ChatID   `json:"chat"`
 }
 
-// Route says which role answers a chat and who may wake it.
-type Route struct {
-	Channel string
-	Account string
-	Chat    ChatID // "*" = every chat of the channel without a route of its own
-	Role    RoleName
-	Trigger string   // message must begin with it; "" = every message
-	Senders []string // allowed senders; empty = the owner alone
-	Agent   string   // alias: routes with the same value share one agent
-}
-
 // Stage is what a turn is busy with, for progress lines.
 type Stage string
 
@@ -119,6 +114,7 @@ const (
 	StageContainer Stage = "container"
 	StageModel     Stage = "model"
 	StageTool      Stage = "tool"
+	StageDone      Stage = "done" // nothing is said: Name is the ID of the message that was answered so
 )
 
 // Event is something a channel may show while a turn runs. It is never stored.
@@ -163,11 +159,14 @@ type Role struct {
 	AskWait     time.Duration // for the owner\'s answer, which is no after that
 	HTTP        []HTTPGrant   //
 	Mounts      []Mount       //
-	Tasks       bool          // its skills may schedule tasks for the agent
+	Messages    []MessageGrant
+	Chats       bool // it may list all chats, and propose routes to the owner
+	Tasks       bool // its skills may schedule tasks for the agent
 	Budget      map[Budget]int64
 	Model       string       // name of a [models.NAME] entry; "" = [model]
 	LocalOnly   bool         // only loopback providers
-	Withhold    []Capability // of fs, kv, llm, tool: not given although listed (skill call grants exactly what is asked)
+	Withhold    []Capability // of fs, kv, llm, tool, history: not given although listed, for skill call
+	MemoryFrom  RoleName     // whose memory it reads too; "" = nobody's
 	Sensitive   bool
 	AcceptRisk  string
 	Runtime     string // "" = engine.runtime
@@ -193,6 +192,14 @@ type HTTPGrant struct {
 
 // BasicAuth is a user and the secret that is the password; both empty = none.
 type BasicAuth struct{ User, Secret string }
+
+// MessageGrant allows messages to one chat that is not the agent's own.
+type MessageGrant struct {
+	Channel string
+	Account string
+	Chat    ChatID
+	Ask     bool // each only when the owner says so
+}
 
 // Mount is a host directory a role sees at /mnt/Name.
 type Mount struct {
@@ -269,10 +276,11 @@ const (
 	CapMessage Capability = "message"
 	CapTask    Capability = "task"
 	CapAgent   Capability = "agent"
+	CapHistory Capability = "history"
 )
 
 // Capabilities in the order they are shown.
-var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessage, CapTask, CapAgent}
+var Capabilities = []Capability{CapFS, CapHTTP, CapLLM, CapKV, CapTool, CapMessage, CapTask, CapAgent, CapHistory}
 
 // Kinds of skills.
 const (
@@ -335,7 +343,7 @@ type Skill struct {
 // is given it with the connection and believes nothing else.
 type Scope struct {
 	Turn    TurnID
-	Attempt int // of the turn, from 1
+	Attempt int // of the turn, from 1; 0 = there is never another one, and no journal
 	Agent   Agent
 	Role    *Role
 	Skills  map[SkillName]*Skill // brain included

@@ -127,6 +127,21 @@ func Tasks(r TaskRequest) ([]Task, error) {
 	return a.Tasks, nil
 }
 
+// HistoryRequest says what History looks for.
+type HistoryRequest = wire.HistoryRequest
+
+// History returns what was said to and by the agent in the turns before this one, newest first. It
+// takes the capability history.
+func History(r HistoryRequest) ([]ChatMessage, error) {
+	req, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	var a wire.HistoryResponse
+	body, status := abi.History(req)
+	return a.Messages, decode(body, status, &a)
+}
+
 // Shapes of calls to other tools.
 type (
 	ToolCall    = wire.ToolCall    // a call by the tool's public name

@@ -91,10 +91,11 @@ func TestDispatchOfGarbage(t *testing.T) {
 
 func TestWhatIsNotGivenIsDenied(t *testing.T) {
 	calls := map[string]func() error{
-		"http": func() error { _, err := sdk.HTTP(sdk.Request{URL: "https://x"}); return err },
-		"llm":  func() error { _, err := sdk.LLM(sdk.LLMRequest{}); return err },
-		"kv":   func() error { _, err := sdk.KVGet("k"); return err },
-		"tool": func() error { _, err := sdk.CallTool("t", nil); return err },
+		"http":    func() error { _, err := sdk.HTTP(sdk.Request{URL: "https://x"}); return err },
+		"llm":     func() error { _, err := sdk.LLM(sdk.LLMRequest{}); return err },
+		"kv":      func() error { _, err := sdk.KVGet("k"); return err },
+		"history": func() error { _, err := sdk.History(sdk.HistoryRequest{}); return err },
+		"tool":    func() error { _, err := sdk.CallTool("t", nil); return err },
 	}
 	for name, call := range calls {
 		during = call

@@ -74,10 +74,8 @@ func (j *auditJob) run(ctx context.Context, do func(context.Context) error) erro
 		return err
 	}
 	j.state = cfg.StateDir
-	if d, err := time.ParseDuration(j.since); err == nil {
-		j.from = time.Now().Add(-d)
-	} else if j.from, err = time.Parse(time.RFC3339, j.since); err != nil && j.since != "" {
-		return &exitError{exitUsage, fmt.Errorf("--since %q: write 90m, 24h, or 2006-01-02T15:04:05Z", j.since)}
+	if j.from, err = parseSince(j.since); err != nil {
+		return err
 	}
 	err = do(ctx)
 	if j.bad > 0 {

@@ -154,6 +154,9 @@ func (a *app) ask(ctx context.Context, s *session, line string) (ok bool, err er
 		if f.Type == "notice" {
 			fmt.Fprintln(a.stderr, f.Text)
 		}
+		if f.Type == "progress" && f.Stage == host.StageDone && f.Name == id {
+			return true, nil
+		}
 		if f.Type != "message" {
 			continue
 		}

@@ -55,7 +55,7 @@ type app struct {
 	stdin      io.Reader
 	stdout     io.Writer
 	stderr     io.Writer
-	log        hclog.Logger
+	log        hclog.InterceptLogger
 	vault      *secret.Vault
 	configPath string // --config
 	stateDir   string // --state
@@ -98,7 +98,7 @@ func (a *app) rootCmd() *cobra.Command {
 				level = hclog.Debug
 			}
 			out := secret.Writer(a.stderr, a.vault.Matcher)
-			a.log = hclog.New(&hclog.LoggerOptions{Name: "nanoclaw", Level: level, Output: out})
+			a.log = hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "nanoclaw", Level: level, Output: out})
 		},
 	}
 	root.SetVersionTemplate("nanoclaw {{.Version}}\n")
@@ -117,9 +117,9 @@ func (a *app) rootCmd() *cobra.Command {
 		"(default: engine.runtime in the file)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
-		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.taskCmd(), a.skillCmd(),
-		a.secretCmd(), a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(),
-		a.imageCmd(),
+		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.routeCmd(), a.taskCmd(),
+		a.skillCmd(), a.secretCmd(), a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(), a.historyCmd(), a.logsCmd(),
+		a.resetCmd(), a.versionCmd(), a.sweepCmd(), a.imageCmd(),
 	)
 	return root
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -75,6 +77,9 @@ func (a *app) sweepCmd() *cobra.Command {
 
 // startHost starts a host in this process. Its first words about missing layers go to stderr.
 func (a *app) startHost(ctx context.Context, cfg *config.Config) (*daemon.Daemon, error) {
+	if err := a.logToFile(cfg); err != nil {
+		return nil, err
+	}
 	var retry []time.Duration
 	for _, s := range strings.Fields(Retries) {
 		d, err := time.ParseDuration(s)
@@ -124,12 +129,15 @@ func (a *app) printJSON(v any) error {
 }
 
 func (a *app) printStatus(s daemon.Status) error {
-	layers := "container per turn (" + s.Runtime + "), WASM per tool call"
+	layers := "container per turn (" + s.Runtime + "), WASM per tool call, all traffic through the broker"
 	if !s.Isolated {
-		layers = "WASM per tool call ONLY: engine.runtime is \"none\", agents are not in containers"
+		layers = "WASM per tool call and the broker ONLY: engine.runtime is \"none\", agents are not in containers"
+	}
+	if host.InSandbox() {
+		layers = "microVM sandbox, " + layers
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	row := func(k string, v ...any) { fmt.Fprintf(w, "%s\t%s\n", k, fmt.Sprint(v...)) }
+	row := func(k string, v ...any) { fmt.Fprintf(w, "%s\t%s\n", k, printable(fmt.Sprint(v...))) }
 	row("host", "nanoclaw ", s.Version, ", pid ", s.PID, ", up ", time.Since(s.Started).Round(time.Second))
 	row("config", s.Config)
 	row("state", s.State)
@@ -139,6 +147,17 @@ func (a *app) printStatus(s daemon.Status) error {
 	row("messages", s.Messages, ", ", s.Waiting, " waiting")
 	row("turns", s.Turns, ", ", s.Failed, " failed")
 	row("outbox", s.Outbox, " to send, ", s.Unknown, " with unknown outcome")
+	row("channels", strings.Join(s.Channels, ", "))
+	for _, role := range slices.Sorted(maps.Keys(s.Budgets)) {
+		var used []string
+		for _, u := range s.Budgets[role] {
+			used = append(used, u.String())
+		}
+		row("budget", role, ": ", strings.Join(used, "; "))
+	}
+	for _, q := range s.Pending {
+		row("asks", q.N, "  ", q.What, " (/allow ", q.N, " or /deny ", q.N, ")")
+	}
 	for _, k := range s.Skills {
 		row("skill", strings.TrimSpace(k.File+" "+k.State+" "+k.Why))
 	}

@@ -258,6 +258,7 @@ func needText(n host.Need) string {
 		host.CapLLM: "ask the language model", host.CapKV: "keep keys and values of its own",
 		host.CapTool: "call other tools of its role", host.CapMessage: "send messages to other chats",
 		host.CapTask: "schedule tasks", host.CapAgent: "hand work to other agents",
+		host.CapHistory: "read what was said to and by its agent",
 	}[n.Name]
 	switch n.Name {
 	case host.CapFS:

@@ -26,6 +26,7 @@ grants on the command line. Without grants the skill can compute and nothing els
   --grant public_web                                 GET and HEAD of public addresses
   --grant fs=ro:PATH, fs=rw:PATH                     a directory below the workspace; "." is all of it
   --grant llm, --grant kv                            the configured model; keys that are gone afterwards
+  --grant history                                    a history with nothing in it
 
 The result is JSON on stdout. Exit code: 0 ok, 1 tool error, 2 usage, 3 denied or refused,
 4 timed out, 5 crashed; the reason is on stderr.`,

@@ -141,6 +141,11 @@ func (scr *screen) turn(ctx context.Context, s *session, line string, interrupts
 func (scr *screen) frame(f console.Frame, id string) bool {
 	switch f.Type {
 	case "progress":
+		if f.Stage == host.StageDone {
+			scr.clear()
+			scr.stage = ""
+			return f.Name == id
+		}
 		scr.stage = string(f.Stage)
 		if f.Name != "" {
 			scr.stage += " " + f.Name
@@ -160,7 +165,7 @@ func (scr *screen) frame(f console.Frame, id string) bool {
 		if scr.partial != "" {
 			fmt.Fprintln(scr.out)
 		}
-		if strings.TrimSpace(scr.partial) == "" || !strings.HasSuffix(scr.partial, f.Text) {
+		if strings.TrimSpace(scr.partial) == "" || !strings.HasSuffix(strings.TrimSpace(scr.partial), f.Text) {
 			fmt.Fprintln(scr.out, text)
 		}
 		scr.partial = ""

@@ -109,7 +109,7 @@ func TestFilesSkill(t *testing.T) {
 	papers := t.TempDir()
 	write(t, filepath.Join(papers, "tea.txt"), "Green tea takes two minutes.\nBlack tea takes four.\n")
 	write(t, filepath.Join(papers, "photo.jpg"), "\xff\xd8\xff\xe0\x00\x10JFIF")
-	const skills = `skills = ["notes", "time", "calc", "files", "todo", "calendar", "pdf", "schedule"]`
+	const skills = `skills = ["notes", "time", "calc", "files", "todo", "calendar", "pdf", "schedule", "memory", "history"]`
 	s := newFakeWeb(t, nil).site("main", skills, skills+"\nmounts = [ { path = \""+papers+"\", name = \"papers\" } ]",
 		"[mounts]\n", fmt.Sprintf("[mounts]\nallow = [%q]\n", papers))
 	got := s.transcript("list files", "search my files for tea", "read file /mnt/papers/tea.txt", "read file /mnt/papers/photo.jpg",

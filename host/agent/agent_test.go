@@ -532,9 +532,40 @@ func TestWorkspaceAndMemory(t *testing.T) {
 	if text, _ := k.ask(t, k.job(t, "b", "memory")); text != "" {
 		t.Errorf("memory of another agent is %q", text)
 	}
+	j := k.job(t, "b", "memory")
+	if j.Shared = " and " + k.Memory("a"); k.Memory("b") != "" || k.Memory("nobody") != "" {
+		t.Error("there is a memory that nobody wrote")
+	}
+	if text, _ := k.ask(t, j); text != " and MEMORY.md" {
+		t.Errorf("shared memory is %q", text)
+	}
 	st, err := os.Stat(filepath.Join(k.cfg.Workspaces, "a"))
 	if err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("workspace: %v, %v", st.Mode(), err)
+	}
+	long := filepath.Join(k.cfg.Workspaces, "a", "MEMORY.md")
+	if err := os.WriteFile(long, make([]byte, maxMemory+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Memory("a"); !strings.HasPrefix(got, "(MEMORY.md is not shown: it has more than 65536 bytes.") {
+		t.Errorf("a memory that is too long: %.99q", got)
+	}
+}
+
+// TestTurnApart: a turn without the agent's directories takes no spare, leaves it where it is, and
+// does not change what the next one loads ahead.
+func TestTurnApart(t *testing.T) {
+	k := newKit(t, inProcess, withSpares(1))
+	k.ask(t, k.job(t, "a", "used calc"))
+	spare := k.spareReady(t, "a")
+	j := k.job(t, "a", "used notes")
+	j.FS = map[host.SkillName][]wire.Preopen{}
+	k.ask(t, j)
+	if !spare.b.alive() || k.Stats().Spares != 1 {
+		t.Error("the spare is gone")
+	}
+	if known := k.used["a"]; len(known) != 1 || known[0] != "calc" {
+		t.Errorf("remembered: %v", known)
 	}
 }
 

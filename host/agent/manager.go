@@ -68,6 +68,7 @@ func New(cfg Config) *Manager {
 type Job struct {
 	Scope    host.Scope
 	Input    wire.Turn // of Turn
+	Shared   string    // what the turn reads besides the agent's own memory
 	Delegate bool      // a delegated turn: it has a pool of its own
 	// Hold is what the turn that delegated this one does while its owner is asked; may be nil.
 	Hold func() (resume func(context.Context) error)
@@ -107,6 +108,7 @@ func (m *Manager) Turn(ctx context.Context, j Job) (Reply, error) {
 	if j.Input.Memory == "" && p.workspace != "" {
 		j.Input.Memory = m.memory(p.workspace)
 	}
+	j.Input.Memory += j.Shared
 	timeout := time.Duration(j.Input.DeadlineMS) * time.Millisecond
 	if timeout <= 0 {
 		timeout = turnTimeout(j)
@@ -117,7 +119,9 @@ func (m *Manager) Turn(ctx context.Context, j Job) (Reply, error) {
 		next := time.AfterFunc(spareDelay, func() { m.prepare(p) })
 		defer func() { next.Reset(afterReply) }()
 		reply, err = b.turn(ctx, j)
-		m.remember(j.Scope, reply.Used)
+		if !p.once {
+			m.remember(j.Scope, reply.Used)
+		}
 		return err
 	})
 	return Reply{Text: reply.Text, LeftOut: p.leftOut}, err

@@ -200,11 +200,18 @@ func (m *Manager) workspace(j Job, p *plan, rel string) error {
 	return makeDir(p.workspace, rel, uid, gid)
 }
 
-// memory is what the agent wrote for itself to read in every turn.
+// Memory is what an agent wrote for itself to read in every turn; "" = nothing.
+func (m *Manager) Memory(id host.AgentID) string {
+	return m.memory(filepath.Join(m.cfg.Workspaces, string(id)))
+}
+
 func (m *Manager) memory(workspace string) string {
 	b, err := OpenWorkspaceFile(workspace, "MEMORY.md", maxMemory)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		m.log.Warn("memory of an agent not read", "workspace", workspace, "error", err)
+	}
+	if errors.Is(err, host.ErrLimit) {
+		return fmt.Sprintf("(MEMORY.md is not shown: it has more than %d bytes. Make it shorter.)", maxMemory)
 	}
 	return strings.ToValidUTF8(string(b), "\uFFFD")
 }

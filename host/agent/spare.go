@@ -161,9 +161,11 @@ func (m *Manager) remember(s host.Scope, used []string) {
 func (m *Manager) start(ctx context.Context, p *plan, turn host.TurnID) (*box, error) {
 	spec, load := p.spec, p.load
 	spec.Labels = map[string]string{"agent": string(p.agent), "turn": string(turn)}
-	m.mu.Lock()
-	load.Warm = m.used[p.agent]
-	m.mu.Unlock()
+	if !p.once {
+		m.mu.Lock()
+		load.Warm = m.used[p.agent]
+		m.mu.Unlock()
+	}
 	c, err := m.cfg.Engine.Start(ctx, spec)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,7 +47,7 @@ type Approvals struct {
 // question is what the owner is asked about.
 type question struct {
 	what  string // "POST to api.example.com/v1/send (512 bytes)"
-	rule  string // what /always would allow
+	rule  string // what /always would allow; "" = nothing is allowed for always
 	print string // hash of everything that would be sent
 }
 
@@ -57,7 +58,10 @@ func (b *Broker) ask(ctx context.Context, c *call, q question) (how string, err 
 	if p == nil || c.scope.Pause == nil {
 		return "", deny("%s: the grant asks its owner, who cannot be asked here", c.row.Target)
 	}
-	g, err := p.Rows.Granted(ctx, c.row.Role, c.row.Skill, c.row.Capability, q.rule)
+	g, err := host.GrantRow{}, host.ErrNotFound
+	if q.rule != "" {
+		g, err = p.Rows.Granted(ctx, c.row.Role, c.row.Skill, c.row.Capability, q.rule)
+	}
 	if err == nil {
 		return fmt.Sprintf("grant row %d of %s", g.N, g.Author), nil
 	}
@@ -114,8 +118,12 @@ func (b *Broker) put(ctx context.Context, c *call, a host.Approval) error {
 	if err := b.record(ctx, c, "ask"); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("May I? %s.\n%sAnswer /allow %d (once), /always %d or /deny %d; in %s it is denied.",
-		a.What, reasonOf(c.need), a.N, a.N, a.N, time.Until(a.Expires).Round(time.Second))
+	choices := fmt.Sprintf("/allow %d (once), /always %[1]d or /deny %[1]d", a.N)
+	if a.Rule == "" {
+		choices = fmt.Sprintf("/allow %d or /deny %[1]d", a.N)
+	}
+	text := fmt.Sprintf("May I? %s.\n%sAnswer %s; in %s it is denied.",
+		a.What, reasonOf(c.need), choices, time.Until(a.Expires).Round(time.Second))
 	if err := b.cfg.Owner.Tell(ctx, c.scope.Agent, text); err != nil {
 		b.cfg.Log.Error("the owner cannot be asked", "approval", a.N, "error", err)
 	}
@@ -177,9 +185,12 @@ func (p *Approvals) Answer(ctx context.Context, n int64, verb, author string) (s
 	if err != nil {
 		return "", err
 	}
+	if a.Rule == "" && verb == "always" {
+		verb = "allow"
+	}
 	err = p.Audit.Record(ctx, host.Decision{
 		Time: time.Now().UTC(), Agent: a.Agent, Role: a.Role, Turn: a.Turn, Skill: a.Skill, Capability: a.Capability,
-		Target: a.Rule, Verdict: "answer", Reason: fmt.Sprintf("%s %d by %s", verb, n, author),
+		Target: cmp.Or(a.Rule, "-"), Verdict: "answer", Reason: fmt.Sprintf("%s %d by %s", verb, n, author),
 	})
 	p.wake(n)
 	said := map[string]string{"allow": "Allowed once", "always": "Always allowed", "deny": "Denied"}[verb]
@@ -188,20 +199,26 @@ func (p *Approvals) Answer(ctx context.Context, n int64, verb, author string) (s
 
 // reasonOf quotes the skill's own reason: a stranger's words, so bounded and plain.
 func reasonOf(n host.Need) string {
+	words := plainWords(n.Reason, maxReason)
+	if words == "" {
+		return ""
+	}
+	return fmt.Sprintf("The skill's own words for it: \"%s\".\n", words)
+}
+
+// plainWords is s on one line of at most max characters, without quotes and marks.
+func plainWords(s string, max int) string {
 	plain := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != '"' && r != '`' && r != '*' && r != '_' {
 			return r
 		}
 		return ' '
-	}, strings.ToValidUTF8(n.Reason, ""))
+	}, strings.ToValidUTF8(s, ""))
 	words := []rune(strings.Join(strings.Fields(plain), " "))
-	if len(words) == 0 {
-		return ""
+	if len(words) > max {
+		words = append(words[:max-1], '…')
 	}
-	if len(words) > maxReason {
-		words = append(words[:maxReason-1], '…')
-	}
-	return fmt.Sprintf("The skill's own words for it: \"%s\".\n", string(words))
+	return string(words)
 }
 
 // question describes h. A path is shown without its query, and cut.
@@ -211,15 +228,19 @@ func (h *hop) question() question {
 	if len(path) > maxShown {
 		path = path[:maxShown] + "…"
 	}
-	sum := sha256.New()
-	e := json.NewEncoder(sum) // a list of strings: no two requests have one encoding
 	parts := []string{h.method, h.to.url.String(), string(h.body)}
 	for _, name := range slices.Sorted(maps.Keys(h.header)) {
 		parts = append(parts, name, h.header.Get(name))
 	}
-	_ = e.Encode(parts) // a hash takes everything
 	what := fmt.Sprintf("%s to %s%s (%d bytes)", h.method, h.to.host, path, len(h.body))
-	return question{what: what, rule: rule, print: hex.EncodeToString(sum.Sum(nil))}
+	return question{what: what, rule: rule, print: printOf(parts...)}
+}
+
+// printOf is a hash of parts: no two lists of strings have one encoding.
+func printOf(parts ...string) string {
+	sum := sha256.New()
+	_ = json.NewEncoder(sum).Encode(parts) // a hash takes everything
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // waits tells the runner, once, that the answer takes as long as a person does.

@@ -48,12 +48,14 @@ type KV interface {
 	KVList(ctx context.Context, agent host.AgentID, skill host.SkillName, prefix string, limit int) ([]string, error)
 }
 
-// Config is what a Broker works with. Audit, Models, Upstream, KV, Budgets, Secrets and Log are required.
+// Config is what a Broker works with. Audit, Models, Upstream, KV, History, Budgets, Secrets and Log are
+// required.
 type Config struct {
 	Audit    Auditor
 	Models   func(role *host.Role, name string) (Model, error) // name "" = the role's default
 	Upstream func(role *host.Role) (Upstream, error)           // of programs that ask models themselves
 	KV       KV
+	History  History
 	Budgets  Budgets
 	Journal  Journal // of turns; nil = none is kept, and nothing can be run again
 	Secrets  func(name string) (secret.Key, error)
@@ -63,6 +65,7 @@ type Config struct {
 	Owner    *Approvals                              // who is asked; nil = nobody: what must be asked is denied
 	Tasks    Tasks                                   // nil = there are none here
 	Delegate Delegator                               // nil = tasks cannot be given
+	Messages Messenger                               // nil = there are no chats
 	Proxy    func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
 	RootCAs  *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.
@@ -135,8 +138,8 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 	mux, slots := http.NewServeMux(), make(chan struct{}, maxCalls)
 	shared := &turn{asking: make(chan struct{}, 1)}
 	for name, a := range map[host.Capability]act{
-		host.CapHTTP: b.http, host.CapLLM: b.llm, host.CapKV: b.kv,
-		host.CapMessage: later, host.CapTask: b.task, host.CapAgent: b.agent,
+		host.CapHTTP: b.http, host.CapLLM: b.llm, host.CapKV: b.kv, host.CapHistory: b.history,
+		host.CapMessage: b.message, host.CapTask: b.task, host.CapAgent: b.agent,
 	} {
 		mux.HandleFunc("POST "+wire.PathCap+string(name), func(w http.ResponseWriter, r *http.Request) {
 			select {

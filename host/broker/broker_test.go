@@ -38,6 +38,8 @@ func TestWhoMayCall(t *testing.T) {
 		{name: "kv", cap: host.CapKV, needs: all, want: wire.StatusOK},
 		{name: "kv not in manifest", cap: host.CapKV, needs: needs(host.CapLLM), want: wire.StatusDenied, says: "kv is not granted to skill probe"},
 		{name: "kv withheld", cap: host.CapKV, needs: all, change: func(r *host.Role) { r.Withhold = []host.Capability{host.CapKV} }, want: wire.StatusDenied, says: "kv is not granted"},
+		{name: "history", cap: host.CapHistory, needs: all, want: wire.StatusInvalid, says: "shape"}, // granted, and not asked for keys
+		{name: "history not in manifest", cap: host.CapHistory, needs: needs(host.CapKV), want: wire.StatusDenied, says: "history is not granted to skill probe"},
 		{name: "llm withheld", cap: host.CapLLM, needs: all, change: func(r *host.Role) { r.Withhold = []host.Capability{host.CapLLM} }, want: wire.StatusDenied, says: "llm is not granted"},
 		{name: "http without grant", cap: host.CapHTTP, needs: all, want: wire.StatusDenied, says: "http is not granted"},
 		{name: "message", cap: host.CapMessage, needs: all, want: wire.StatusDenied, says: "message is not granted"},

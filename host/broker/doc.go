@@ -8,7 +8,7 @@
 //  2. the skill that the runner names must be one of the scope's, and role grant ∩
 //     manifest must give it the capability (host.Grants), both read from the scope;
 //  3. the request, bounded before it is decoded, is checked by its capability
-//     (http.go, llm.go, kv.go);
+//     (http.go, llm.go, kv.go, history.go, message.go, task.go, agent.go);
 //  4. what it may cost is taken from the role's budgets (budget.go);
 //  5. where the grant says so, the owner is asked (approve.go);
 //  6. call.allow writes the audit row; without it nothing happens;
@@ -52,6 +52,11 @@
 //     reached from the owner's own messages alone. An answer is bound to a hash of everything that
 //     would be sent and is good for one act; "always" adds a row for exactly one role, skill, method
 //     and address, which lifts the question of a grant and grants nothing itself.
+//   - A route that a model proposes has no rule that /always could keep: it is asked each time, for one
+//     known chat, a role of nanoclaw.toml and the owner's own messages. Who else may ask is not in the
+//     request at all, so no model can widen it.
+//   - The ID of a message to another chat is made of its turn and its place there, not of its text: a
+//     model that words it otherwise in a re-run does not send it twice.
 //   - While a question waits, wire.CodeWaiting stops the clocks in the runner and host.Scope.Pause
 //     those of the host. The container stays, so nothing of the turn is done twice.
 //   - What a model call may cost is reserved before and settled after, so that calls which run at

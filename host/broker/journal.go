@@ -61,7 +61,7 @@ type past struct {
 
 // journaled answers c from the journal or by a, and keeps what came of it.
 func (b *Broker) journaled(ctx context.Context, c *call, raw []byte, a act) ([]byte, error) {
-	if b.cfg.Journal == nil {
+	if b.cfg.Journal == nil || c.scope.Attempt == 0 {
 		return answerOf(a(ctx, c, raw))
 	}
 	sum := sha256.New()
@@ -98,10 +98,10 @@ func answerOf(answer any, err error) ([]byte, error) {
 
 // outside reports whether making a call twice is not the same as making it once. A model that is
 // asked again and a key that is put again do no harm, nor does getting a page. A task for another
-// agent is the same turn when it is given again, with a journal of its own.
+// agent is the same turn when it is given again, with a journal of its own, and a message the same row.
 func outside(capability host.Capability, raw []byte) bool {
 	switch capability {
-	case host.CapLLM, host.CapKV, host.CapAgent:
+	case host.CapLLM, host.CapKV, host.CapHistory, host.CapAgent, host.CapMessage:
 		return false
 	case host.CapHTTP:
 		var req wire.HTTPRequest
@@ -203,7 +203,7 @@ func follows(q, p string) bool {
 // intend keeps the intent of a call with an effect outside, just before it is made: a question to
 // the owner is over by then. One that another attempt may have made is not made again.
 func (b *Broker) intend(ctx context.Context, c *call) error {
-	if b.cfg.Journal == nil || !c.entry.Outside || c.entry.N != 0 {
+	if !c.entry.Outside || c.entry.N != 0 {
 		return nil
 	}
 	c.turn.past.mu.Lock()

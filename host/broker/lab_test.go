@@ -101,9 +101,10 @@ func newLab(t testing.TB) *lab {
 		return secret.NewMatcher(keys)
 	}
 	role := &host.Role{Name: "web"}
-	need := []host.Need{{Name: host.CapHTTP, Optional: true}, {Name: host.CapKV}, {Name: host.CapLLM}}
+	need := []host.Need{{Name: host.CapHTTP, Optional: true}, {Name: host.CapKV}, {Name: host.CapLLM}, {Name: host.CapHistory, Optional: true}}
 	l.scope = host.Scope{
-		Turn: "t1", Agent: host.Agent{ID: "agent-1", Role: "web"}, Role: role,
+		Attempt: 1,
+		Turn:    "t1", Agent: host.Agent{ID: "agent-1", Role: "web"}, Role: role,
 		Skills: map[host.SkillName]*host.Skill{skillName: {Manifest: host.Manifest{Name: skillName, Capabilities: need}, Digest: "sha256:aa"}},
 		Emit:   func(e host.Event) { l.mu.Lock(); defer l.mu.Unlock(); l.events = append(l.events, e) },
 	}
@@ -132,7 +133,7 @@ func (l *lab) stored() *lab {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { st.Close() })
-	l.store, l.cfg.KV, l.cfg.Budgets = st, st, st
+	l.store, l.cfg.KV, l.cfg.Budgets, l.cfg.History = st, st, st, st
 	return l
 }
 

@@ -357,7 +357,9 @@ func TestProxyFailures(t *testing.T) {
 		t.Errorf("without a row: %d, %d requests", w.Code, len(a.asked))
 	}
 	a = newAPI(t, "anthropic")
-	a.answer = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect) }
+	a.answer = func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect)
+	}
 	if w := a.send(messages("")); w.Code != 502 || w.Header().Get("Location") != "" || len(a.asked) != 1 {
 		t.Errorf("redirect: %d %v", w.Code, w.Header())
 	}

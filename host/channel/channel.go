@@ -24,11 +24,20 @@ type Channel interface {
 	Run(ctx context.Context, deliver Deliver) error
 	// Send hands o over. nil: the service has it. host.ErrUnavailable: nothing was
 	// sent, Ready will say when to try again. host.ErrUnknownOutcome: it may have been
-	// sent. Any other error: it was refused for good.
+	// sent. host.ErrInvalid, host.ErrDenied and host.ErrNotFound: it was refused for good.
+	// Any other error: nothing was sent, and a few more tries may do.
 	Send(ctx context.Context, o host.Outgoing) error
 	// Ready receives a value when sending may work again after host.ErrUnavailable.
 	Ready() <-chan struct{}
 	// Show is for what happens during a turn: progress, partial text. It never blocks
 	// and may be dropped.
 	Show(chat host.ChatID, e host.Event)
+}
+
+// Limited is what a channel implements besides when its messages are not of any length, or not
+// Markdown.
+type Limited interface {
+	// Limits says how many characters a message has at most (0 = any number), and how the
+	// Markdown of agents becomes a text of the channel, which is no longer; nil = as it is.
+	Limits() (max int, render func(markdown string) string)
 }

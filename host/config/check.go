@@ -21,7 +21,6 @@ import (
 const None = "none"
 
 var (
-	channels    = []string{"console", "whatsapp"}
 	roleName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 	skillName   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	entryName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
@@ -47,6 +46,7 @@ func (b *builder) fail(path, format string, args ...any) {
 func (b *builder) build(c *Config, f *file) {
 	b.places(c, f)
 	c.Assistant = b.assistant(f.Assistant)
+	c.KeepMessages = time.Duration(f.Store.KeepMessages) * 24 * time.Hour
 	c.Engine = b.engine(f.Engine)
 	c.Network = Network{Proxy: b.proxy(f.Network.Proxy)}
 	c.Secrets = make(map[string]host.SecretSource)
@@ -105,7 +105,10 @@ func (b *builder) assistant(t assistantTable) Assistant {
 	if _, err := time.LoadLocation(t.Timezone); err != nil || t.Timezone == "" || t.Timezone == "Local" {
 		b.fail("assistant.timezone", `%q is no time zone; write "Local", or a name such as "Europe/Berlin"`, t.Timezone)
 	}
-	return Assistant(t)
+	if d := time.Duration(t.StaleAfter); d != 0 && (d < time.Minute || d > 8760*time.Hour) {
+		b.fail("assistant.stale_after", "must be from 1m to 8760h, or 0s for messages of any age")
+	}
+	return Assistant{Name: t.Name, Timezone: t.Timezone, StaleAfter: time.Duration(t.StaleAfter)}
 }
 
 // localZone is the IANA name of this machine's time zone, which agents cannot find out for
@@ -186,7 +189,7 @@ func (b *builder) proxy(p string) string {
 	case "none":
 		return p
 	case "env":
-		if !inSandbox() {
+		if !host.InSandbox() {
 			b.fail("network.proxy", `"env" is for a Docker Sandbox, and this is none; write the proxy's URL instead`)
 		}
 		return p
@@ -243,50 +246,6 @@ func (b *builder) secret(c *Config, path, name string) string {
 		}
 	}
 	return name
-}
-
-func (b *builder) routes(c *Config, tables []routeTable) (out []host.Route) {
-	first := make(map[[3]string]int)
-	aliases := make(map[string]string)
-	for i, t := range tables {
-		path := fmt.Sprintf("routes[%d]", i)
-		b.route(c, path, t)
-		key := [3]string{t.Channel, t.Account, t.Chat}
-		if j, twice := first[key]; twice {
-			b.fail(path, "the same channel, account and chat as routes[%d]: a chat has one route", j)
-		} else {
-			first[key] = i
-		}
-		if role, ok := aliases[t.Agent]; ok && t.Agent != "" && role != t.Role {
-			b.fail(path, "agent %q has role %q in another route: one agent has one role", t.Agent, role)
-		}
-		aliases[t.Agent] = t.Role
-		out = append(out, host.Route{
-			Channel: t.Channel, Account: t.Account, Chat: host.ChatID(t.Chat), Role: host.RoleName(t.Role),
-			Trigger: t.Trigger, Senders: t.Senders, Agent: t.Agent,
-		})
-	}
-	return out
-}
-
-func (b *builder) route(c *Config, path string, t routeTable) {
-	if !slices.Contains(channels, t.Channel) {
-		b.fail(path+".channel", "unknown channel %q; channels are %s", t.Channel, strings.Join(channels, ", "))
-	}
-	if t.Chat == "" {
-		b.fail(path+".chat", `must be a chat, or "*" for every chat without a route of its own`)
-	}
-	if c.Roles[host.RoleName(t.Role)] == nil {
-		b.fail(path+".role", "%s", b.noRole(c, t.Role))
-	}
-	if t.Trigger != strings.TrimSpace(t.Trigger) {
-		b.fail(path+".trigger", "must not begin or end with a space")
-	}
-	for _, s := range t.Senders {
-		if strings.TrimSpace(s) == "" {
-			b.fail(path+".senders", "must not hold an empty sender")
-		}
-	}
 }
 
 // noRole says that there is no such role, and which come near.

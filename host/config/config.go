@@ -23,10 +23,11 @@ const maxFile = 256 << 10
 
 // Config is a checked nanoclaw.toml. Nobody changes it, the maps included.
 type Config struct {
-	Path          string // absolute
-	StateDir      string // absolute; not made here
-	SkillsDir     string // absolute
-	RequireSigned bool   // skills.require_signed
+	Path          string        // absolute
+	StateDir      string        // absolute; not made here
+	SkillsDir     string        // absolute
+	RequireSigned bool          // skills.require_signed
+	KeepMessages  time.Duration // store.keep_messages; 0 = all of them, for ever
 	Assistant     Assistant
 	Model         host.ModelChoice            // [model]
 	Models        map[string]host.ModelChoice // [models.NAME]
@@ -46,8 +47,9 @@ func (c *Config) Reload() (*Config, error) { return Load(c.Path, c.flags) }
 
 // Assistant is who answers.
 type Assistant struct {
-	Name     string
-	Timezone string // IANA name; "Local" is resolved
+	Name       string
+	Timezone   string        // IANA name; "Local" is resolved
+	StaleAfter time.Duration // older messages are not answered; 0 = all are
 }
 
 // Provider is a place models are asked.
@@ -102,7 +104,7 @@ func DefaultLimits() host.Limits {
 // defaults is the file that says nothing.
 func defaults() file {
 	return file{
-		Assistant: assistantTable{Name: "Andy", Timezone: "Local"},
+		Assistant: assistantTable{Name: "Andy", Timezone: "Local", StaleAfter: duration(24 * time.Hour)},
 		Model:     modelTable{Provider: auto, Name: defaultModel},
 		Skills:    skillsTable{Dir: "plugins"},
 		Engine: engineTable{

@@ -125,7 +125,7 @@ func TestDefaults(t *testing.T) {
 	home := clean(t)
 	t.Setenv("TZ", "Asia/Tokyo")
 	c := load(t, "")
-	if c.Assistant != (Assistant{"Andy", "Asia/Tokyo"}) {
+	if c.Assistant != (Assistant{"Andy", "Asia/Tokyo", 24 * time.Hour}) {
 		t.Errorf("assistant %+v", c.Assistant)
 	}
 	want := Engine{
@@ -230,7 +230,10 @@ pids = 64
 provider = "offline"
 [secrets.brave]
 env = "BRAVE"
+[store]
+keep_messages = "30d"
 [roles.web]
+memory_from = "quiet"
 description = "looks"
 prompt = "p"
 agent = "websearch"
@@ -257,10 +260,14 @@ model = "small"
 channel = "console"
 chat = "*"
 role = "web"
-trigger = "@Andy"
+engage = "reply"
 senders = ["+1"]
+others = "context"
 agent = "one"
 `)
+	if c.KeepMessages != 30*24*time.Hour {
+		t.Errorf("messages are kept for %v", c.KeepMessages)
+	}
 	limits := c.Engine.Limits
 	if limits.Memory != 512<<20 || limits.PIDs != 64 || limits.CPUs != 1 {
 		t.Errorf("engine limits %+v", limits)
@@ -277,13 +284,16 @@ agent = "one"
 			Methods: []string{"GET", "POST"}, Paths: []string{"/res/v1/"}, Headers: map[string]string{"X-Token": "brave"}, Private: true, Ask: true,
 		}},
 		Mounts: []host.Mount{{Name: "books", Path: books, Write: true}, {Name: "again", Path: books}},
-		Budget: map[host.Budget]int64{"tokens": 5, "requests": 6, "bytes": 7 << 10, "messages": 8}, Model: "small", LocalOnly: true, Sensitive: true, AcceptRisk: "because",
+		Budget: map[host.Budget]int64{"tokens": 5, "requests": 6, "bytes": 7 << 10, "messages": 8}, Model: "small", LocalOnly: true, Sensitive: true, MemoryFrom: "quiet", AcceptRisk: "because",
 		Runtime: "runsc", Limits: limits,
 	}
 	if got := c.Roles["web"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("web\n got %+v\nwant %+v", got, want)
 	}
-	route := host.Route{Channel: "console", Chat: "*", Role: "web", Trigger: "@Andy", Senders: []string{"+1"}, Agent: "one"}
+	route := host.Route{
+		Channel: "console", Chat: "*", Role: "web", Engage: "reply", Trigger: "@Andy", Senders: []string{"+1"},
+		Others: true, Agent: "one",
+	}
 	if !reflect.DeepEqual(c.Routes, []host.Route{route}) {
 		t.Errorf("routes %+v", c.Routes)
 	}
@@ -330,6 +340,11 @@ func TestRefused(t *testing.T) {
 		"size as number":     {"[engine]\nmemory = 256", `such as "256MiB"`},
 		"size overflows":     {"[engine]\nmemory = '9999999999GiB'", `such as "256MiB"`},
 		"little memory":      {"[engine]\nmemory = '1MiB'", "from 16MiB"},
+		"days":               {"[store]\nkeep_messages = '24h'", `such as "365d"`},
+		"few days":           {"[store]\nkeep_messages = '6d'", `at least "7d"`},
+		"days as a number":   {"[store]\nkeep_messages = 365", `such as "365d"`},
+		"memory of nobody":   {role("memory_from = 'x'"), `roles.r.memory_from: "x" is not another role`},
+		"its own memory":     {role("memory_from = 'r'"), `roles.r.memory_from: "r" is not another role`},
 		"no cpus":            {"[engine]\ncpus = 0", "engine.cpus: must be from 0.01"},
 		"nan cpus":           {"[engine]\ncpus = nan", "engine.cpus: must be from 0.01"},
 		"few pids":           {"[engine]\npids = 1", "engine.pids: must be from 16"},
@@ -390,6 +405,18 @@ func TestRefused(t *testing.T) {
 		"agent of two roles": {"[[routes]]\nchannel='console'\nchat='a'\nrole='r'\nagent='x'\n[[routes]]\nchannel='console'\nchat='b'\nrole='s'\nagent='x'\n[roles.s]\n" + role(""), "one agent has one role"},
 		"trigger":            {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\ntrigger=' @a'\n" + role(""), "space"},
 		"sender":             {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['']\n" + role(""), "empty sender"},
+		"sender pattern":     {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['+1*']\n" + role(""), "no patterns"},
+		"anyone and one":     {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['*', '+1']\n" + role(""), "no patterns"},
+		"sender's space":     {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['+1 555']\n" + role(""), "a space in it"},
+		"sender no number":   {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders=['+1-555']\n" + role(""), "and digits, nothing else"},
+		"senders no list":    {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nsenders='*'\n" + role(""), "must be a list"},
+		"engage":             {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nengage='never'\n" + role(""), `"trigger", "mention", "reply" or "always"`},
+		"others":             {"[[routes]]\nchannel='console'\nchat='*'\nrole='r'\nothers='answer'\n" + role(""), `"drop" or "context"`},
+		"messages to all":    {role("messages = [ { channel = 'whatsapp', chat = '*' } ]"), "there is no grant for all"},
+		"messages to none":   {role("messages = [ { channel = 'whatsapp' } ]"), "roles.r.messages[0].chat: must be a chat"},
+		"messages by what":   {role("messages = [ { channel = 'fax', chat = 'a' } ]"), `unknown channel "fax"`},
+		"messages twice":     {role("messages = [ { channel = 'whatsapp', chat = 'a' }, { channel = 'whatsapp', chat = 'a', ask = true } ]"), "messages[1]: is there twice"},
+		"stale_after":        {"[assistant]\nstale_after = '1s'", "from 1m to 8760h"},
 		"no hosts":           {grant("methods = ['GET']"), "must list its hosts"},
 		"scheme":             {grant("hosts=['a.b'], scheme='ftp'"), `"https" or "http"`},
 		"port":               {grant("hosts=['a.b'], port=0"), "from 1 to 65535"},
@@ -572,7 +599,7 @@ func TestShippedFile(t *testing.T) {
 	if r := c.Examine(); len(r.Problems)+len(r.Warnings) > 0 {
 		t.Errorf("%q %q", r.Problems, r.Warnings)
 	}
-	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf", "schedule"}) || !c.Roles["main"].Tasks {
+	if !c.Roles["web"].PublicWeb || !slices.Equal(c.Roles["main"].Skills, []host.SkillName{"notes", "time", "calc", "files", "todo", "calendar", "pdf", "schedule", "memory", "history"}) || !c.Roles["main"].Tasks {
 		t.Errorf("roles %+v %+v", c.Roles["main"], c.Roles["web"])
 	}
 	if len(c.Routes) != 1 || c.Routes[0].Role != "main" || c.Routes[0].Channel != "console" {
@@ -616,7 +643,7 @@ func TestShippedDefaultsAreTrue(t *testing.T) {
 	seen := 0
 	for _, part := range regexp.MustCompile(`(?m)^\[`).Split(shipped(t), -1) {
 		name, _, _ := strings.Cut(part, "]")
-		if !slices.Contains([]string{"assistant", "model", "skills", "engine", "network"}, name) {
+		if !slices.Contains([]string{"assistant", "model", "store", "skills", "engine", "network"}, name) {
 			continue
 		}
 		on.WriteString("[" + name + "]\n")

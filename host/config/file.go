@@ -19,6 +19,7 @@ type file struct {
 	Models    map[string]modelTable    `toml:"models"`
 	Providers map[string]providerTable `toml:"providers"`
 	Secrets   map[string]source        `toml:"secrets"`
+	Store     storeTable               `toml:"store"`
 	Skills    skillsTable              `toml:"skills"`
 	Engine    engineTable              `toml:"engine"`
 	Network   networkTable             `toml:"network"`
@@ -28,8 +29,9 @@ type file struct {
 }
 
 type assistantTable struct {
-	Name     string `toml:"name"`
-	Timezone string `toml:"timezone"`
+	Name       string   `toml:"name"`
+	Timezone   string   `toml:"timezone"`
+	StaleAfter duration `toml:"stale_after"`
 }
 
 type modelTable struct {
@@ -48,6 +50,10 @@ type providerTable struct {
 type skillsTable struct {
 	Dir           string `toml:"dir"`
 	RequireSigned bool   `toml:"require_signed"`
+}
+
+type storeTable struct {
+	KeepMessages days `toml:"keep_messages"`
 }
 
 type networkTable struct {
@@ -79,25 +85,28 @@ type limitKeys struct {
 }
 
 type roleTable struct {
-	Description string `toml:"description"`
-	Prompt      string `toml:"prompt"`
-	PromptFile  string `toml:"prompt_file"`
-	Agent       string `toml:"agent"`
+	Description string                   `toml:"description"`
+	Prompt      string                   `toml:"prompt"`
+	PromptFile  string                   `toml:"prompt_file"`
+	Agent       string                   `toml:"agent"`
+	Skills      []string                 `toml:"skills"`
+	Settings    map[string]wire.Settings `toml:"settings"`
+	Delegates   []string                 `toml:"delegates"`
+	Tasks       bool                     `toml:"tasks"`
+	PublicWeb   publicWeb                `toml:"public_web"`
+	HTTP        []httpTable              `toml:"http"`
+	Mounts      []mountTable             `toml:"mounts"`
+	Messages    []messageTable           `toml:"messages"`
+	Chats       bool                     `toml:"chats"`
+	Model       roleModel                `toml:"model"`
+	LLM         llmTable                 `toml:"llm"`
+	Budget      budgetTable              `toml:"budget"`
+	AskWait     *duration                `toml:"ask_wait"`
+	MemoryFrom  string                   `toml:"memory_from"`
+	Sensitive   bool                     `toml:"sensitive"`
+	AcceptRisk  string                   `toml:"accept_risk"`
+	Runtime     string                   `toml:"runtime"`
 	execTable
-	Skills     []string                 `toml:"skills"`
-	Settings   map[string]wire.Settings `toml:"settings"`
-	Delegates  []string                 `toml:"delegates"`
-	Tasks      bool                     `toml:"tasks"`
-	PublicWeb  publicWeb                `toml:"public_web"`
-	HTTP       []httpTable              `toml:"http"`
-	Mounts     []mountTable             `toml:"mounts"`
-	Model      roleModel                `toml:"model"`
-	LLM        llmTable                 `toml:"llm"`
-	Budget     budgetTable              `toml:"budget"`
-	AskWait    *duration                `toml:"ask_wait"`
-	Sensitive  bool                     `toml:"sensitive"`
-	AcceptRisk string                   `toml:"accept_risk"`
-	Runtime    string                   `toml:"runtime"`
 	limitKeys
 }
 
@@ -136,6 +145,13 @@ type mountTable struct {
 	Mode string `toml:"mode"`
 }
 
+type messageTable struct {
+	Channel string `toml:"channel"`
+	Account string `toml:"account"`
+	Chat    string `toml:"chat"`
+	Ask     bool   `toml:"ask"`
+}
+
 type llmTable struct {
 	DailyTokens *int64 `toml:"daily_tokens"`
 }
@@ -163,8 +179,10 @@ type routeTable struct {
 	Account string   `toml:"account"`
 	Chat    string   `toml:"chat"`
 	Role    string   `toml:"role"`
+	Engage  string   `toml:"engage"`
 	Trigger string   `toml:"trigger"`
 	Senders []string `toml:"senders"`
+	Others  string   `toml:"others"`
 	Agent   string   `toml:"agent"`
 }
 
@@ -246,4 +264,16 @@ func (d *duration) short(v any) error {
 		return nil
 	}
 	return errors.New(`must be a duration such as "90s", "10m" or "1h30m"`)
+}
+
+// days is written "365d", or "" for ever.
+type days int64
+
+func (d *days) short(v any) error {
+	s, _ := v.(string)
+	n, err := strconv.ParseUint(strings.TrimSuffix(s, "d"), 10, 16)
+	if *d = days(n); v == "" || err == nil && n >= 7 && strings.HasSuffix(s, "d") {
+		return nil
+	}
+	return errors.New(`must be a number of days such as "365d", at least "7d", or "" for all messages`)
 }

@@ -35,7 +35,7 @@ func (b *builder) models(c *Config, f *file) {
 		c.Providers[name] = b.provider(c, name, f.Providers[name])
 	}
 	slices.SortStableFunc(c.order, func(x, y string) int { return b.lines["providers."+x] - b.lines["providers."+y] })
-	if _, said := c.Providers[anthropic]; !said && inSandbox() { // which has the key, and puts it in
+	if _, said := c.Providers[anthropic]; !said && host.InSandbox() { // which has the key, and puts it in
 		c.Providers[anthropic] = Provider{Name: anthropic, Kind: anthropic, APIKey: &host.SecretSource{Managed: true}}
 		c.order = append(c.order, anthropic)
 	}
@@ -116,11 +116,6 @@ func (b *builder) provider(c *Config, name string, t providerTable) Provider {
 		b.fail(path+".base_url", "would send the key in the clear; use https, or http on this machine only")
 	}
 	return p
-}
-
-// inSandbox reports whether this is a Docker Sandbox.
-func inSandbox() bool {
-	return os.Getenv("SANDBOX_NAME")+os.Getenv("SANDBOX_ID")+os.Getenv("SANDBOX_VM_ID") != ""
 }
 
 func loopback(name string) bool {

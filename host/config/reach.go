@@ -118,6 +118,10 @@ func (c *Config) own(r *host.Role) *Reach {
 		out.Files = append(out.Files, fmt.Sprintf("%s as /mnt/%s, %s", m.Path, m.Name, mode))
 		out.Private = append(out.Private, Cause{r.Name, "mount " + m.Path})
 	}
+	if r.MemoryFrom != "" {
+		out.Files = append(out.Files, "the memory of role "+string(r.MemoryFrom)+", read only")
+		out.Private = append(out.Private, Cause{r.Name, "memory of role " + string(r.MemoryFrom)})
+	}
 	if r.Sensitive {
 		out.Private = append(out.Private, Cause{r.Name, "sensitive"})
 	}
@@ -126,13 +130,30 @@ func (c *Config) own(r *host.Role) *Reach {
 			continue
 		}
 		out.Chats = append(out.Chats, chat(t))
-		if len(t.Senders) > 0 { // messages of others never reach an agent: they are recorded only
+		if t.Others { // they write into its turns, and read its answers
+			out.Untrusted = append(out.Untrusted, Cause{r.Name, "messages of others in " + string(t.Chat)})
+			out.Outward = append(out.Outward, Cause{r.Name, "answers in " + string(t.Chat)})
+		}
+		if len(t.Senders) > 0 { // messages of anybody else never reach an agent
 			who := strings.ReplaceAll(strings.Join(t.Senders, " "), "*", "anyone")
 			out.Untrusted = append(out.Untrusted, Cause{r.Name, "messages of " + who})
 			out.Outward = append(out.Outward, Cause{r.Name, "answers to " + who})
 		}
 	}
-	// A grant of messages to other chats, once there is one, is Outward here.
+	for _, g := range r.Messages {
+		to, how := g.Channel+" "+string(g.Chat), ""
+		if g.Ask {
+			how = ", asking you each time"
+		}
+		out.Chats = append(out.Chats, "sends to "+to+how)
+		if g.Channel != console {
+			out.Outward = append(out.Outward, Cause{r.Name, "messages to " + to})
+		}
+	}
+	if r.Chats { // whoever writes to a chat can give it a name
+		out.Chats = append(out.Chats, "knows the names of all chats, and may propose you routes")
+		out.Untrusted = append(out.Untrusted, Cause{r.Name, "names of chats"})
+	}
 	return out
 }
 
@@ -193,11 +214,16 @@ func grant(g host.HTTPGrant) string {
 
 func chat(t host.Route) string {
 	s := t.Channel + " " + string(t.Chat)
-	if t.Trigger != "" {
-		s += ", when a message begins with " + t.Trigger
-	}
+	s += map[host.Engage]string{
+		host.EngageTrigger: ", when a message begins with " + t.Trigger,
+		host.EngageMention: ", when a message mentions " + t.Trigger,
+		host.EngageReply:   ", when a message mentions " + t.Trigger + " or answers it",
+	}[t.Engage]
 	if len(t.Senders) > 0 {
 		s += ", from the owner and " + strings.Join(t.Senders, " ")
+	}
+	if t.Others {
+		s += ", with what others say as context"
 	}
 	return s
 }

@@ -31,6 +31,7 @@ func TestTrifecta(t *testing.T) {
 		"private and web":                 {"a:pw", "a can leak to whoever tricks the model: a (sensitive, public_web); untrusted content comes in by a (public_web);"},
 		"mount and web":                   {"a:mw", "a can leak to whoever tricks the model: a (mount " + data + ", public_web); "},
 		"http is both other legs":         {"a:ph", "a can leak to whoever tricks the model: a (sensitive, http x.example.com); untrusted content comes in by a (answers of http x.example.com)"},
+		"another's memory and web":        {"a:wf b:", "a can leak to whoever tricks the model: a (memory of role b, public_web); untrusted content comes in by a (public_web);"},
 		"accepted":                        {"a:pwa", ""},
 		"private asks web":                {"a:p>b b:w", "a can leak to whoever tricks the model: a (sensitive) → b (public_web); untrusted content comes in by b (public_web); keep"},
 		"web asks private":                {"a:w>b b:p", "b can leak to whoever tricks the model: b (sensitive) → a (public_web); "},
@@ -58,7 +59,7 @@ func TestTrifecta(t *testing.T) {
 				for letter, line := range map[string]string{
 					"p": "sensitive = true", "m": "mounts = [ { path = '~/data' } ]",
 					"o": "mounts = [ { path = '~/data', mode = 'rw' } ]", "w": "public_web = true",
-					"h": "http = [ { hosts = ['x.example.com'] } ]", "a": "accept_risk = 'because'",
+					"h": "http = [ { hosts = ['x.example.com'] } ]", "a": "accept_risk = 'because'", "f": "memory_from = 'b'",
 				} {
 					if strings.Contains(letters, letter) {
 						text.WriteString(line + "\n")

@@ -33,6 +33,9 @@ func (b *builder) roles(c *Config, f *file) {
 	b.apart(c, f)
 	for _, name := range names {
 		b.delegates(c, c.Roles[host.RoleName(name)])
+		if from := c.Roles[host.RoleName(name)].MemoryFrom; from != "" && c.Roles[from] == nil || string(from) == name {
+			b.fail("roles."+name+".memory_from", "%q is not another role", from)
+		}
 	}
 	for _, cycle := range cycles(names, func(n string) []string { return f.Roles[n].Delegates }) {
 		b.fail("roles."+cycle[0]+".delegates", "roles delegate in a circle: %s", strings.Join(cycle, " → "))
@@ -44,8 +47,9 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 	r := &host.Role{
 		Name: host.RoleName(name), Description: t.Description, Prompt: b.prompt(at, t), Brain: "assistant",
 		PublicWeb: t.PublicWeb.on, AskWeb: t.PublicWeb.ask, AskWait: defaultAskWait, Runtime: t.Runtime,
-		Tasks: t.Tasks, Sensitive: t.Sensitive, AcceptRisk: strings.TrimSpace(t.AcceptRisk),
-		Model: t.Model.Name, LocalOnly: t.Model.LocalOnly, Limits: b.limits(at, t.limitKeys, c.Engine.Limits),
+		Tasks: t.Tasks, MemoryFrom: host.RoleName(t.MemoryFrom), Sensitive: t.Sensitive,
+		AcceptRisk: strings.TrimSpace(t.AcceptRisk),
+		Model:      t.Model.Name, LocalOnly: t.Model.LocalOnly, Limits: b.limits(at, t.limitKeys, c.Engine.Limits),
 	}
 	if t.Agent != "" {
 		r.Brain = host.SkillName(t.Agent)
@@ -67,6 +71,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 		r.HTTP = append(r.HTTP, b.http(c, fmt.Sprintf("%s.http[%d]", at, i), h))
 	}
 	r.Mounts = b.mounts(c, at, t.Mounts)
+	r.Messages, r.Chats = b.messages(at, t.Messages), t.Chats
 	b.roleModel(c, at, r)
 	b.budget(at, r, t)
 	if d := t.AskWait; d != nil {

@@ -84,6 +84,10 @@ type Status struct {
 	Outbox     int64      `json:"outbox"`
 	Unknown    int64      `json:"unknown"` // sends whose outcome is not known
 	Skills     []SkillRow `json:"skills"`
+
+	Channels []string                 `json:"channels"`
+	Budgets  map[host.RoleName][]Used `json:"budgets"`
+	Pending  []host.Approval          `json:"pending"` // what waits for the owner's answer
 }
 
 // SkillRow is one plugin file in a Status.

@@ -29,11 +29,12 @@ type CallGrants struct {
 	HTTP      []host.HTTPGrant
 	PublicWeb bool
 	LLM, KV   bool
+	History   bool           // an empty one
 	FS        []wire.Preopen // Guest below "/workspace"; Path unset
 }
 
 // ParseGrants reads --grant values: http=GET https://api.example.com/v1/, public_web,
-// fs=ro:PATH, fs=rw:PATH (below the workspace), llm, kv.
+// fs=ro:PATH, fs=rw:PATH (below the workspace), llm, kv, history.
 func ParseGrants(values []string) (g CallGrants, err error) {
 	for _, v := range values {
 		kind, rest, has := strings.Cut(v, "=")
@@ -53,8 +54,10 @@ func ParseGrants(values []string) (g CallGrants, err error) {
 			g.LLM = true
 		case v == "kv":
 			g.KV = true
+		case v == "history":
+			g.History = true
 		default:
-			e = errors.New("grants are http=…, public_web, fs=ro:PATH, fs=rw:PATH, llm and kv")
+			e = errors.New("grants are http=…, public_web, fs=ro:PATH, fs=rw:PATH, llm, kv and history")
 		}
 		if e != nil {
 			err = errors.Join(err, fmt.Errorf("%w: --grant %q: %w", host.ErrInvalid, v, e))
@@ -178,7 +181,7 @@ func (s *Calls) manager(ctx context.Context, c Call, tmp string) (*agent.Manager
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	b := newBroker(s.cfg, s.vault, broker.Config{
-		Audit: rows, KV: st, Budgets: st, Log: s.log.Named("broker"),
+		Audit: rows, KV: st, History: st, Budgets: st, Log: s.log.Named("broker"),
 		Notice: func(_ host.Scope, what string) { c.Notice(what) },
 	}, c.Broker)
 	m := agent.New(agent.Config{
@@ -207,6 +210,7 @@ func callJob(c Call, k *host.Skill, tmp string) (agent.Job, error) {
 	for cap, given := range map[host.Capability]bool{
 		host.CapTool: brain != "",
 		host.CapFS:   len(c.Grants.FS) > 0, host.CapLLM: c.Grants.LLM, host.CapKV: c.Grants.KV,
+		host.CapHistory: c.Grants.History,
 	} {
 		if !given {
 			role.Withhold = append(role.Withhold, cap)

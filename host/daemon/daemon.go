@@ -66,10 +66,12 @@ type Daemon struct {
 	once      sync.Once     // closes ready
 	badConfig string        // what is wrong with the file now, told already; belongs to watch
 
-	mu      sync.Mutex
-	notices map[host.TurnID]int   // refusals shown so far, of turns that run
-	working map[host.AgentID]bool // agents that work on a task of another one
+	mu        sync.Mutex
+	notices   map[host.TurnID]int        // refusals shown so far, of turns that run
+	working   map[host.AgentID]bool      // agents that work on a task of another one
+	summaries map[host.AgentID]time.Time // when one may be written by itself again
 
+	ctx        context.Context // ends with background
 	background context.CancelFunc
 	wg         sync.WaitGroup
 	closers    []func() error // run backwards at the end
@@ -86,10 +88,11 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 // use puts cfg in force for what begins from now on.
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
-		Audit: d.audit, KV: d.store, Budgets: d.store, Journal: d.store, Notice: d.refused, Owner: d.owner,
-		Delegate: d.delegate, Tasks: d.book, Log: d.log.Named("broker"),
+		Audit: d.audit, KV: d.store, History: d.store, Budgets: d.store, Journal: d.store, Notice: d.refused, Owner: d.owner,
+		Delegate: d.delegate, Tasks: d.book, Messages: messenger{d}, Log: d.log.Named("broker"),
 	}, nil)})
-	d.router.SetRoutes(routes(cfg))
+	d.router.SetStale(cfg.Assistant.StaleAfter)
+	d.useRoutes(context.Background())
 }
 
 // Start brings a host up. It returns once messages are taken; plugins that need compiling
@@ -100,8 +103,10 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	}
 	d := &Daemon{
 		opt: opt, log: opt.Log, started: time.Now(), ready: make(chan struct{}), poke: make(chan struct{}, 1),
-		notices: make(map[host.TurnID]int), working: make(map[host.AgentID]bool), console: console.New(),
+		notices: make(map[host.TurnID]int), working: make(map[host.AgentID]bool),
+		summaries: make(map[host.AgentID]time.Time), console: console.New(),
 	}
+	d.ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
 	d.current.Store(&inForce{cfg: opt.Config})
 	defer func() {
 		if err != nil {
@@ -182,7 +187,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.router = router.New(router.Config{
 		Store: d.store, Channels: []channel.Channel{d.console},
-		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Retry: d.opt.Retry, Grace: grace,
+		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Notice: d.tell, Retry: d.opt.Retry, Grace: grace,
 		Log: d.log.Named("router"),
 	})
 	d.owner = &broker.Approvals{Rows: d.store, Audit: d.audit, Tell: d.tellOwner}
@@ -203,9 +208,9 @@ func (d *Daemon) serve(ctx context.Context) error {
 	mux.HandleFunc("POST /v1/turns/{id}/retry", d.serveRetry)
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
-	ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
-	d.wg.Go(func() { d.watch(ctx) }) // reads plugins/ at once: compiling a new file takes seconds
-	d.wg.Go(func() { d.tasks.Run(ctx) })
+	d.wg.Go(func() { d.watch(d.ctx) }) // reads plugins/ at once: compiling a new file takes seconds
+	d.wg.Go(func() { d.tasks.Run(d.ctx) })
+	d.wg.Go(func() { d.retain(d.ctx) })
 	return nil
 }
 
@@ -232,9 +237,7 @@ func (d *Daemon) Stop() {
 }
 
 func (d *Daemon) close() {
-	if d.background != nil {
-		d.background()
-	}
+	d.background()
 	if d.admin != nil {
 		d.admin.Close()
 	}
@@ -265,15 +268,6 @@ func (d *Daemon) refused(s host.Scope, what string) {
 }
 
 func (d *Daemon) onClose(f func() error) { d.closers = append(d.closers, f) }
-
-// routes are the configured ones; the owner's own console reaches main where none says otherwise.
-func routes(cfg *config.Config) []host.Route {
-	out := append([]host.Route(nil), cfg.Routes...)
-	if _, ok := cfg.Roles["main"]; ok {
-		out = append(out, host.Route{Channel: console.Name, Chat: "*", Role: "main"})
-	}
-	return out
-}
 
 // safe refuses a configuration by which private data can leak, as `nanoclaw check` does.
 func safe(cfg *config.Config) error {
@@ -310,7 +304,10 @@ func StateEntry(name string) string {
 		"audit-calls": "the same for skill call",
 		"workspaces":  "files of the agents", "skills": "copies of plugins, by digest",
 		"admitted": "compiled plugins", "chat_history": "lines typed in chat", "install-id": "label of containers",
-		"secrets": "what nanoclaw secret set stored",
+		"secrets": "what nanoclaw secret set stored", "nanoclaw.log": "what the host logged",
+	}
+	if strings.Contains(name, "-schema-") {
+		return "the database from before an upgrade"
 	}
 	return about[name]
 }

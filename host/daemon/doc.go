@@ -2,8 +2,8 @@
 // and stop, the lock on the state directory and the admin socket.
 //
 // Read in this order: daemon.go (start and stop), turn.go (what a turn is made of),
-// engine.go (which containers, which runner), admin.go (the socket and its client),
-// call.go (`nanoclaw skill call` and `skill test`).
+// history.go (what of the past a model is shown, and summaries), engine.go (which
+// containers, which runner), admin.go (the socket and its client), call.go (`nanoclaw skill call` and `skill test`).
 //
 // It must never execute or compile WASM, and never decide a grant: those are the
 // runner's and the broker's.

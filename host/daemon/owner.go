@@ -38,6 +38,7 @@ func (d *Daemon) commands() map[string]router.Command {
 		},
 		"/usage": func(ctx context.Context, _ host.Agent, _ host.Message, _ []string) string { return d.usage(ctx) },
 	}
+	maps.Copy(out, d.conversations())
 	for _, verb := range []string{"allow", "always", "deny"} {
 		out["/"+verb] = func(ctx context.Context, _ host.Agent, m host.Message, args []string) string {
 			return d.answer(ctx, m, verb, args)
@@ -104,16 +105,28 @@ func usageOf(ctx context.Context, s *store.Store, role *host.Role) (out []Used, 
 	return out, nil
 }
 
-func (d *Daemon) usage(ctx context.Context) string {
-	var lines []string
-	roles := d.config().Roles
-	for _, name := range slices.Sorted(maps.Keys(roles)) {
-		used, err := usageOf(ctx, d.store, roles[name])
+// budgets is what each role used of what it may.
+func (d *Daemon) budgets(ctx context.Context) (map[host.RoleName][]Used, error) {
+	out := make(map[host.RoleName][]Used)
+	for name, role := range d.config().Roles {
+		used, err := usageOf(ctx, d.store, role)
 		if err != nil {
-			return "The counts cannot be read: " + err.Error() + "."
+			return nil, err
 		}
+		out[name] = used
+	}
+	return out, nil
+}
+
+func (d *Daemon) usage(ctx context.Context) string {
+	budgets, err := d.budgets(ctx)
+	if err != nil {
+		return "The counts cannot be read: " + err.Error() + "."
+	}
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(budgets)) {
 		lines = append(lines, string(name)+":")
-		for _, u := range used {
+		for _, u := range budgets[name] {
 			lines = append(lines, "  "+u.String())
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -19,8 +20,8 @@ import (
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
-// historyTurns is how many earlier turns a model sees.
-const historyTurns = 20
+// maxTools is how many calls of tools a turn shows its owner.
+const maxTools = 200
 
 // turn is router.TurnFunc: it puts together everything a turn is made of and gives it to
 // the agent's container. Nothing else reaches the container.
@@ -44,32 +45,85 @@ func (d *Daemon) turn(ctx context.Context, a host.Agent, t store.Turn, emit func
 	}
 	scope.Emit, scope.Attempt = emit, t.Attempts
 	defer d.forgetNotices(t.ID)
-	history, err := d.store.History(ctx, a.ID, historyTurns)
+	messages, compact := withoutCompact(t.Messages)
+	text := ""
+	if len(messages) > 0 {
+		if text, err = d.ask(ctx, cfg, scope, messages); err != nil {
+			return "", err
+		}
+	}
+	if compact {
+		said, err := d.compact(ctx, scope)
+		return strings.TrimSpace(text + "\n\n" + said), err
+	}
+	return text, nil
+}
+
+// ask has the agent answer messages.
+func (d *Daemon) ask(
+	ctx context.Context, cfg *config.Config, scope host.Scope, messages []host.Message,
+) (string, error) {
+	role, tools := scope.Role, publicTools(scope)
+	history, hidden, err := d.window(ctx, scope.Agent, tools)
+	if err != nil {
+		return "", err
+	}
+	shared, err := d.shared(ctx, scope.Agent, role)
 	if err != nil {
 		return "", err
 	}
 	in := input(cfg, scope, role.Limits.TurnTimeout)
-	in.History, in.Messages = history, chatMessages(t.Messages)
-	reply, err := d.run(ctx, agent.Job{Scope: scope, Input: in})
-	return d.harmless(role.Name, reply.Text, d.lasting(ctx, t, role, err))
+	in.History, in.Messages = history, chatMessages(messages)
+	reply, err := d.run(ctx, agent.Job{Scope: scope, Shared: shared, Input: in})
+	if hidden >= windowSpill && err == nil {
+		d.spilled(scope)
+	}
+	return d.harmless(role.Name, reply.Text, d.lasting(ctx, scope, err))
 }
 
-// run runs a turn, by the role's program where it has one.
-func (d *Daemon) run(ctx context.Context, j agent.Job) (r agent.Reply, err error) {
-	if e := j.Scope.Role.Exec; e != nil {
-		m := d.config().Choices(j.Scope.Role)[0]
-		if j.Model = m.Model; e.Preset == wire.PresetClaude && m.Provider == model.Offline {
-			return r, host.Lasting(fmt.Errorf("%w: Claude Code needs a model of a provider, and the role's is offline; "+
-				"see [providers] in %s", host.ErrUnavailable, d.config().Path))
+// run runs a turn and keeps which tools it called, for its owner to see.
+func (d *Daemon) run(ctx context.Context, j agent.Job) (agent.Reply, error) {
+	var mu sync.Mutex // tools are called beside each other
+	var tools []host.ToolRow
+	emit := j.Scope.Emit
+	j.Scope.Emit = func(e host.Event) {
+		own := slices.ContainsFunc(j.Input.Tools, func(t wire.Tool) bool { return t.Name == e.Name })
+		if mu.Lock(); own && e.Stage == host.StageTool && len(tools) < maxTools {
+			tools = append(tools, host.ToolRow{Name: e.Name, At: time.Now()})
 		}
-		if d.engine.Docker == nil {
-			return r, host.Lasting(fmt.Errorf("%w: a program needs a container", host.ErrDenied))
-		}
-		if j.Image, err = d.engine.Docker.Program(ctx, e.Image); err != nil {
-			return r, err
+		mu.Unlock()
+		emit(e)
+	}
+	if err := d.program(ctx, &j); err != nil {
+		return agent.Reply{}, err
+	}
+	reply, err := d.agents.Turn(ctx, j)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(tools) > 0 {
+		if err := d.store.SetTools(context.WithoutCancel(ctx), j.Scope.Turn, tools); err != nil {
+			d.log.Warn("tools of a turn not kept", "turn", j.Scope.Turn, "error", err)
 		}
 	}
-	return d.agents.Turn(ctx, j)
+	return reply, err
+}
+
+// program says which image and model the role's program has, where it has one.
+func (d *Daemon) program(ctx context.Context, j *agent.Job) (err error) {
+	e := j.Scope.Role.Exec
+	if e == nil {
+		return nil
+	}
+	m := d.config().Choices(j.Scope.Role)[0]
+	if j.Model = m.Model; e.Preset == wire.PresetClaude && m.Provider == model.Offline {
+		return host.Lasting(fmt.Errorf("%w: Claude Code needs a model of a provider, and the role's is offline; "+
+			"see [providers] in %s", host.ErrUnavailable, d.config().Path))
+	}
+	if d.engine.Docker == nil {
+		return host.Lasting(fmt.Errorf("%w: a program needs a container", host.ErrDenied))
+	}
+	j.Image, err = d.engine.Docker.Program(ctx, e.Image)
+	return err
 }
 
 // input is what every turn of a scope begins with; what is said in it comes to that.
@@ -83,18 +137,18 @@ func input(cfg *config.Config, s host.Scope, timeout time.Duration) wire.Turn {
 // lasting marks the failure of a turn whose skill agent gave up because of what a model was refused
 // for: the journal knows that better than the sentence of the agent. No credit, no such model, a
 // conversation that is too long and a budget that is used up do not pass within minutes.
-func (d *Daemon) lasting(ctx context.Context, t store.Turn, role *host.Role, err error) error {
+func (d *Daemon) lasting(ctx context.Context, s host.Scope, err error) error {
 	if !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
-	calls, e := d.store.Calls(context.WithoutCancel(ctx), t.ID)
+	calls, e := d.store.Calls(context.WithoutCancel(ctx), s.Turn)
 	if e != nil || len(calls) == 0 {
 		return err
 	}
 	lasts := []wire.Status{wire.StatusDenied, wire.StatusInvalid, wire.StatusNotFound, wire.StatusTooLarge}
 	c := calls[len(calls)-1]
 	budget := c.Status == wire.StatusRateLimited && !c.Acted // the role's own
-	own := c.Capability == host.CapLLM && c.Attempt == t.Attempts && c.Skill == role.Brain
+	own := c.Capability == host.CapLLM && c.Attempt == s.Attempt && c.Skill == s.Brain
 	if own && (budget || slices.Contains(lasts, c.Status)) {
 		return host.Lasting(err)
 	}
@@ -209,7 +263,10 @@ func system(cfg *config.Config, role *host.Role) string {
 func (d *Daemon) help(name host.RoleName) string {
 	var b strings.Builder
 	b.WriteString("/help shows this, /stop ends the answer that is being worked on, /usage what your roles used.\n" +
-		"/allow, /always and /deny with a number answer what an agent asks you.\n")
+		"/new begins a new conversation, /compact sums up the older part of this one.\n" +
+		"/skills shows the plugins, /roles the roles.\n" +
+		"/allow, /always and /deny with a number answer what an agent asks you.\n" +
+		"/TOOL and what it takes, as plain text or as {JSON}, uses one tool.\n")
 	role := d.config().Roles[name]
 	select {
 	case <-d.ready:
@@ -235,7 +292,9 @@ func (d *Daemon) help(name host.RoleName) string {
 
 func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 	c, err := d.store.Counts(r.Context())
-	if err != nil {
+	budgets, err1 := d.budgets(r.Context())
+	pending, err2 := d.store.Pending(r.Context())
+	if err := errors.Join(err, err1, err2); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -245,6 +304,7 @@ func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 		Runtime: d.config().Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
 		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running + st.Spares, Spares: st.Spares,
 		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
+		Channels: []string{d.console.Name()}, Budgets: budgets, Pending: pending,
 	}
 	for _, k := range d.skills.List() {
 		s.Skills = append(s.Skills, SkillRow{File: k.File, Name: string(k.Name), State: string(k.State), Why: k.Why})

@@ -66,6 +66,7 @@ func (d *Daemon) watch(ctx context.Context) {
 			seen = d.fingerprint()
 			follow()
 			d.reload()
+			d.useRoutes(ctx)
 			d.refresh(ctx)
 		}
 	}

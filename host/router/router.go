@@ -13,6 +13,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/channel"
+	"github.com/nanoclaw/nanoclaw/host/channel/markup"
 	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
@@ -35,6 +36,7 @@ type Config struct {
 	// answers. args are the words after the name.
 	Commands map[string]Command
 	Ended    func(t store.Turn) // told of every turn that is over; may be nil
+	Notice   func(string)       // tells the owner what no turn says; may be nil
 	Retry    []time.Duration    // after what a turn is tried again that failed for a reason that may pass
 	Grace    time.Duration      // how long Stop lets running turns finish
 	Log      hclog.Logger
@@ -55,6 +57,8 @@ type Router struct {
 	workers map[host.AgentID]*worker
 	closed  bool
 	routes  []host.Route
+	stale   time.Duration // older messages are not answered; 0 = all are
+	late    int           // such messages that the owner was not told of yet
 }
 
 // errShutdown is the cause that leaves a turn for the next host.
@@ -73,11 +77,19 @@ func New(cfg Config) *Router {
 	return r
 }
 
-// SetRoutes says who answers which chat from now on. Without routes messages are recorded only.
+// SetRoutes says who answers which chat from now on. Of chats without a route it is only known that
+// there is something new in them.
 func (r *Router) SetRoutes(routes []host.Route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.routes = routes
+}
+
+// SetStale says from what age on messages are not answered; 0 = never.
+func (r *Router) SetStale(age time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stale = age
 }
 
 // Start takes up what the last host left, and begins to receive and send.
@@ -150,13 +162,14 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 		return fmt.Errorf("%w: no channel has a sender called %s", host.ErrInvalid, m.Sender)
 	}
 	t, ok := r.route(m)
-	if !ok || !mayWake(t, m) {
-		r.cfg.Log.Debug("recorded only", "channel", m.Channel, "routed", ok)
-		_, err := r.cfg.Store.AddMessage(ctx, m, "", false)
-		return err
+	may := ok && mayWake(t, m)
+	m.SenderName, m.ChatName = named(m), oneLine(m.ChatName, 100)
+	if !may && !t.Others {
+		r.cfg.Log.Debug("not stored", "channel", m.Channel, "routed", ok)
+		return r.cfg.Store.SeeChat(ctx, m)
 	}
-	a := agentOf(t, m)
-	if m.Owner {
+	a, old := agentOf(t, m), r.old(m)
+	if m.Owner && !old { // nor is an old word an order
 		if handled, err := r.command(ctx, t, a, m); handled || err != nil {
 			return err
 		}
@@ -164,7 +177,12 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 	if err := r.cfg.Store.EnsureAgent(ctx, a); err != nil {
 		return err
 	}
-	return r.queue(ctx, a, m, triggered(t.Trigger, m.Text))
+	wakes := may && engaged(t, m)
+	fresh, err := r.queue(ctx, a, m, wakes && !old)
+	if fresh && wakes && old {
+		r.tooLate()
+	}
+	return err
 }
 
 // Task puts what a task of agent a says into its queue, past routes and triggers: who may make
@@ -173,20 +191,20 @@ func (r *Router) Task(ctx context.Context, a host.Agent, m host.Message) error {
 	if err := checkMessage(m); err != nil {
 		return err
 	}
-	return r.queue(ctx, a, m, true)
+	_, err := r.queue(ctx, a, m, true)
+	return err
 }
 
-func (r *Router) queue(ctx context.Context, a host.Agent, m host.Message, wakes bool) error {
-	fresh, err := r.cfg.Store.AddMessage(ctx, m, a.ID, wakes)
-	if err != nil {
-		return err
+func (r *Router) queue(ctx context.Context, a host.Agent, m host.Message, wakes bool) (fresh bool, err error) {
+	if fresh, err = r.cfg.Store.AddMessage(ctx, m, a.ID, wakes); err != nil {
+		return false, err
 	}
 	failpoint.Hit(failpoint.InboundCommitted)
 	if fresh && wakes {
 		r.show(a, host.Event{Stage: host.StageQueued})
 		r.wake(a)
 	}
-	return nil
+	return fresh, nil
 }
 
 func checkMessage(m host.Message) error {
@@ -221,12 +239,47 @@ func (r *Router) command(ctx context.Context, t host.Route, a host.Agent, m host
 	})
 }
 
-// Notify queues a message that no turn made.
+// quiet is how long messages that came too late are counted before the owner is told.
+const quiet = 5 * time.Second
+
+func (r *Router) old(m host.Message) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stale > 0 && time.Since(m.Time) > r.stale
+}
+
+// tooLate counts a message that is not answered because it is old. What comes together, when a channel
+// was away for long, is one line to the owner.
+func (r *Router) tooLate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.late++; r.late > 1 || r.closed || r.cfg.Notice == nil {
+		return
+	}
+	r.wg.Go(func() {
+		select {
+		case <-time.After(quiet):
+		case <-r.ctx.Done():
+		}
+		r.mu.Lock()
+		n, age := r.late, r.stale
+		r.late = 0
+		r.mu.Unlock()
+		r.cfg.Notice(fmt.Sprintf("messages older than %s that came now, kept and not answered: %d", age, n))
+	})
+}
+
+// Notify queues a message that is no turn's reply. One whose ID was queued before is not queued again.
 func (r *Router) Notify(ctx context.Context, o host.Outgoing) error {
 	if o.ID == "" {
 		o.ID = host.NewMessageID()
 	}
-	if err := r.cfg.Store.Enqueue(ctx, o); err != nil {
+	if o.Kind == host.OutMessage {
+		if o.Text = strings.TrimSpace(markup.Public(o.Text)); o.Text == "" {
+			return fmt.Errorf("%w: nothing of the message is for others", host.ErrInvalid)
+		}
+	}
+	if err := r.cfg.Store.Enqueue(ctx, r.parts(o)...); err != nil {
 		return err
 	}
 	r.flush()

@@ -23,8 +23,13 @@ type memory struct {
 	ready chan struct{}
 	sent  chan host.Outgoing
 
-	mu   sync.Mutex
-	down bool
+	mu     sync.Mutex
+	down   bool
+	fail   func(host.Outgoing) error
+	max    int
+	render func(string) string
+	shown  []string // partial text
+	done   []string // messages whose turn said nothing
 }
 
 func newMemory() *memory {
@@ -36,13 +41,28 @@ func (*memory) Run(ctx context.Context, _ channel.Deliver) error {
 	<-ctx.Done()
 	return nil
 }
-func (*memory) Show(host.ChatID, host.Event) {}
-func (m *memory) Ready() <-chan struct{}     { return m.ready }
+
+func (m *memory) Show(_ host.ChatID, e host.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e.Stage == host.StageDone {
+		m.done = append(m.done, e.Name)
+	} else if e.Text != "" {
+		m.shown = append(m.shown, e.Text)
+	}
+}
+func (m *memory) Limits() (int, func(string) string) { return m.max, m.render }
+func (m *memory) Ready() <-chan struct{}             { return m.ready }
 func (m *memory) Send(_ context.Context, o host.Outgoing) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
 		return fmt.Errorf("memory: %w", host.ErrUnavailable)
+	}
+	if m.fail != nil {
+		if err := m.fail(o); err != nil {
+			return err
+		}
 	}
 	m.sent <- o
 	return nil
@@ -74,7 +94,7 @@ type fixture struct {
 	st *store.Store
 }
 
-func start(t *testing.T, path string, turn TurnFunc) fixture {
+func start(t testing.TB, path string, turn TurnFunc) fixture {
 	t.Helper()
 	st, err := store.Open(t.Context(), path)
 	if err != nil {
@@ -122,7 +142,7 @@ func (f fixture) deliver(t *testing.T, m host.Message) {
 	}
 }
 
-func db(t *testing.T) string { return filepath.Join(t.TempDir(), "nanoclaw.db") }
+func db(t testing.TB) string { return filepath.Join(t.TempDir(), "nanoclaw.db") }
 
 func TestEveryMessageIsAnsweredOnce(t *testing.T) {
 	f := start(t, db(t), echo)

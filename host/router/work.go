@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/channel/markup"
 	"github.com/nanoclaw/nanoclaw/host/failpoint"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
@@ -164,8 +166,19 @@ func (r *Router) run(ctx context.Context, a host.Agent, t store.Turn) (string, e
 		err := fmt.Errorf("%w: the host died %d times while answering this", host.ErrCrashed, t.Deaths)
 		return "", host.Lasting(err)
 	}
+	var mu sync.Mutex
+	var public markup.Stripper
 	return r.cfg.Turn(ctx, a, t, func(e host.Event) {
 		e.Turn = t.ID
+		mu.Lock()
+		defer mu.Unlock()
+		if e.Stage == host.StageModel && e.Text == "" { // a new answer begins
+			public = markup.Stripper{}
+		} else if e.Text != "" {
+			if e.Text = public.Next(e.Text); e.Text == "" {
+				return
+			}
+		}
 		r.show(a, e)
 	})
 }
@@ -174,7 +187,7 @@ func (r *Router) run(ctx context.Context, a host.Agent, t store.Turn) (string, e
 func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply string, err error) error {
 	o := host.Outgoing{
 		ID: host.NewMessageID(), Turn: t.ID, Channel: a.Channel, Account: a.Account, Chat: a.Chat,
-		Text: reply, Kind: host.OutReply,
+		Text: strings.TrimSpace(markup.Public(reply)), Kind: host.OutReply,
 	}
 	for _, m := range t.Messages {
 		if m.Sender != host.TaskSender { // whose messages no channel knows
@@ -191,7 +204,10 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 		how, reason, o.Kind, o.Text = store.Failed, err.Error(), host.OutError, sentence(err)
 		r.cfg.Log.Warn("turn failed", "agent", a.ID, "turn", t.ID, "error", err)
 	}
-	out := []host.Outgoing{o}
+	out := r.parts(o)
+	if o.Text == "" { // all of it was internal
+		out = nil
+	}
 	if errors.Is(err, host.ErrLimit) && !slices.ContainsFunc(t.Messages, func(m host.Message) bool { return m.Owner }) {
 		out = nil // a role over its budget answers nobody else: two machines would talk for ever
 	}
@@ -200,6 +216,9 @@ func (r *Router) finish(ctx context.Context, a host.Agent, t store.Turn, reply s
 		return err
 	}
 	failpoint.Hit(failpoint.AfterFinish)
+	if out == nil {
+		r.show(a, host.Event{Turn: t.ID, Stage: host.StageDone, Name: o.ReplyTo})
+	}
 	r.flush()
 	if r.cfg.Ended != nil {
 		r.cfg.Ended(t)

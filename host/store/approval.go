@@ -66,7 +66,7 @@ func (s *Store) Decide(
 		if len(rows) == 0 {
 			return host.ErrNotFound
 		}
-		if a = rows[0]; !always {
+		if a = rows[0]; !always || a.Rule == "" { // what has no rule is asked each time
 			return nil
 		}
 		_, err = tx.ExecContext(ctx,

@@ -25,18 +25,28 @@ func (s *Store) EnsureAgent(ctx context.Context, a host.Agent) error {
 // wakes says whether it starts a turn or rides along with the next one that does.
 // The answer is false when the same message was stored before.
 func (s *Store) AddMessage(ctx context.Context, m host.Message, agent host.AgentID, wakes bool) (bool, error) {
-	res, err := s.db.ExecContext(ctx,
-		`INSERT INTO messages
-		 (agent, channel, account, chat, sender, sender_name, external_id, text, time, owner, wakes)
-		 VALUES (?,?,?,?,?,?,?,?,?,?,?)
-		 ON CONFLICT (channel, account, chat, sender, external_id) DO NOTHING`,
-		null(string(agent)), m.Channel, m.Account, m.Chat, m.Sender, m.SenderName, m.ExternalID, m.Text,
-		m.Time.UnixMilli(), m.Owner, wakes)
+	var n int64
+	err := s.tx(ctx, func(tx *sql.Tx) error {
+		if err := see(ctx, tx, m); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx,
+			`INSERT INTO messages
+			 (agent, channel, account, chat, sender, sender_name, external_id, text, time, owner, wakes)
+			 VALUES (?,?,?,?,?,?,?,?,?,?,?)
+			 ON CONFLICT (channel, account, chat, sender, external_id) DO NOTHING`,
+			null(string(agent)), m.Channel, m.Account, m.Chat, m.Sender, m.SenderName, m.ExternalID, m.Text,
+			m.Time.UnixMilli(), m.Owner, wakes)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("store: message %s: %w", m.ExternalID, err)
 	}
-	n, err := res.RowsAffected()
-	return n == 1, err
+	return n == 1, nil
 }
 
 // Waiting lists the agents that have a message which wakes them and is in no turn.

@@ -8,9 +8,22 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 )
 
-// Enqueue puts a message that no turn made (a notice) into the outbox.
-func (s *Store) Enqueue(ctx context.Context, o host.Outgoing) error {
-	return s.tx(ctx, func(tx *sql.Tx) error { return s.enqueue(ctx, tx, o) })
+// Enqueue puts the parts of a message that is no turn's reply into the outbox. Where one with the
+// same ID was put there before, nothing is: a turn that is run again sends nothing twice.
+func (s *Store) Enqueue(ctx context.Context, parts ...host.Outgoing) error {
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		var before bool
+		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM outbox WHERE id = ?)`, parts[0].ID).Scan(&before)
+		if err != nil || before {
+			return err
+		}
+		for _, o := range parts {
+			if err := s.enqueue(ctx, tx, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *Store) enqueue(ctx context.Context, tx *sql.Tx, o host.Outgoing) error {

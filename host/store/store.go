@@ -20,6 +20,7 @@ import (
 type Store struct {
 	db       *sql.DB
 	counters *sql.DB // the same file, see Spend
+	finds    *sql.DB // the same file, see Find
 	spend    *sql.Stmt
 	put      *sql.Stmt // of PutCall, not synced
 	intend   *sql.Stmt // of PutCall, synced
@@ -110,6 +111,17 @@ CREATE TABLE calls (
 	status INTEGER NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
 	started INTEGER NOT NULL, ended INTEGER NOT NULL, answer BLOB);
 CREATE INDEX calls_by_turn ON calls(turn, n);
+`, historySchema, `
+CREATE TABLE chats (
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL,
+	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
+CREATE INDEX chats_by_last ON chats(last);
+CREATE TABLE routes (
+	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, role TEXT NOT NULL, engage TEXT NOT NULL,
+	word TEXT NOT NULL, author TEXT NOT NULL, created INTEGER NOT NULL,
+	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
+`, `
+ALTER TABLE turns ADD COLUMN tools TEXT NOT NULL DEFAULT '[]';
 `}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
@@ -119,16 +131,22 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	f.Close()
-	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
-		"&_pragma=foreign_keys(1)&_pragma=synchronous"
+	journal := "WAL"
+	if host.InSandbox() {
+		journal = "DELETE" // a WAL is shared memory, which the shared folder of a microVM has not
+	}
+	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(" + journal +
+		")&_pragma=foreign_keys(1)&_pragma=synchronous"
 	s := &Store{now: time.Now, leases: make(map[account]lease)}
-	for mode, db := range map[string]**sql.DB{"(FULL)": &s.db, "(NORMAL)": &s.counters} {
+	for mode, db := range map[string]**sql.DB{
+		"(FULL)": &s.db, "(NORMAL)": &s.counters, "(FULL)&_pragma=query_only(1)": &s.finds,
+	} {
 		if *db, err = sql.Open("sqlite", dsn+mode); err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 		(*db).SetMaxOpenConns(1)
 	}
-	err = s.migrate(ctx)
+	err = s.migrate(ctx, path)
 	for _, p := range []struct {
 		stmt **sql.Stmt
 		db   *sql.DB
@@ -155,9 +173,9 @@ func damage(err error) error {
 }
 
 // Close closes the database.
-func (s *Store) Close() error { return errors.Join(s.counters.Close(), s.db.Close()) }
+func (s *Store) Close() error { return errors.Join(s.finds.Close(), s.counters.Close(), s.db.Close()) }
 
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context, path string) error {
 	var have int
 	if err := s.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return err
@@ -165,6 +183,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	if have > len(schema) {
 		return fmt.Errorf("%w: schema %d is newer than this program's %d; use the newer nanoclaw",
 			host.ErrInvalid, have, len(schema))
+	}
+	if have > 0 && have < len(schema) {
+		if err := s.backup(ctx, path, have); err != nil {
+			return err
+		}
 	}
 	for i := have; i < len(schema); i++ {
 		err := s.tx(ctx, func(tx *sql.Tx) error {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nanoclaw/nanoclaw/host"
 )
@@ -121,36 +124,9 @@ func TestFinishAnswersOnce(t *testing.T) {
 	if send, err := s.Sendable(t.Context()); err != nil || len(send) != 1 || send[0].ID != "m1" {
 		t.Fatalf("outbox %v, %v; want m1 alone", send, err)
 	}
-	h, err := s.History(t.Context(), main.ID, 10)
-	if err != nil || len(h) != 2 || h[0].Text != "text a" || h[1].Text != "answer" {
+	w, err := s.Window(t.Context(), main.ID, 10, 1000)
+	if h := w.Messages; err != nil || len(h) != 2 || h[0].Text != "text a" || h[1].Text != "answer" {
 		t.Fatalf("history %v, %v", h, err)
-	}
-}
-
-func TestHistoryIsTheLastTurnsInOrder(t *testing.T) {
-	s := fresh(t)
-	for _, n := range []string{"1", "2", "3"} {
-		add(t, s, n+"a", true)
-		add(t, s, n+"b", false)
-		turn := host.TurnID("t" + n)
-		if _, err := s.Begin(t.Context(), main.ID, turn, 100); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Finish(t.Context(), turn, Done, "", []host.Outgoing{reply(host.MessageID(n), turn, "default")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h, err := s.History(t.Context(), main.ID, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, c := range h {
-		got = append(got, c.Role+" "+c.Text)
-	}
-	want := []string{"user text 2a", "user text 2b", "assistant answer", "user text 3a", "user text 3b", "assistant answer"}
-	if !slices.Equal(got, want) {
-		t.Fatalf("history %q, want %q", got, want)
 	}
 }
 
@@ -314,5 +290,48 @@ func TestHeadOnlyMovesForward(t *testing.T) {
 	}
 	if s.SetHead(t.Context(), 7, "seven") == nil {
 		t.Error("a closed database took a head")
+	}
+}
+
+// TestRollbackJournal: inside a Docker Sandbox the database has no WAL, one that had is converted, and
+// its connections do not fail each other.
+func TestRollbackJournal(t *testing.T) {
+	for _, k := range []string{"SANDBOX_NAME", "SANDBOX_ID", "SANDBOX_VM_ID"} {
+		t.Setenv(k, "")
+	}
+	path := filepath.Join(t.TempDir(), "nanoclaw.db")
+	mode := func(s *Store) (m string) {
+		t.Helper()
+		if err := s.db.QueryRow(`PRAGMA journal_mode`).Scan(&m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	s := open(t, path)
+	talk(t, s, main, 1, "before", "a", Done)
+	if m := mode(s); m != "wal" {
+		t.Fatalf("journal mode %s outside a sandbox", m)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SANDBOX_ID", "x")
+	s = open(t, path)
+	if m := mode(s); m != "delete" {
+		t.Fatalf("journal mode %s in a sandbox", m)
+	}
+	var all errgroup.Group
+	for n := range 20 {
+		all.Go(func() error {
+			_, err := s.Find(t.Context(), host.Find{Query: "before", Limit: 5})
+			return errors.Join(err, s.Spend(t.Context(), "main", host.BudgetMessages, 1, 0),
+				s.KVPut(t.Context(), main.ID, "s", fmt.Sprint(n), "v"))
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + "-wal"); !os.IsNotExist(err) {
+		t.Errorf("a WAL is there: %v", err)
 	}
 }

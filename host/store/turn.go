@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
-	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 // Turn is a turn that has begun: its messages belong to it until it ends.
@@ -72,6 +71,9 @@ func (s *Store) open(ctx context.Context, tx *sql.Tx, t Turn, max int) error {
 	}
 	if !wakes {
 		return host.ErrNotFound
+	}
+	if err := trimContext(ctx, tx, t.Agent); err != nil {
+		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO turns (id, agent, state, created) VALUES (?,?,'running',?)`,
 		t.ID, t.Agent, s.now().UnixMilli()); err != nil {
@@ -148,29 +150,6 @@ func (s *Store) Interrupted(ctx context.Context) ([]host.Agent, error) {
 	return query(ctx, s.db, scanAgent,
 		`SELECT id, role, channel, account, chat FROM agents WHERE id IN
 		 (SELECT agent FROM turns WHERE state = 'running' AND parent IS NULL)`)
-}
-
-// History is the conversation of the last turns of agent that ended, oldest first: what was
-// said in a turn, then what was answered.
-func (s *Store) History(ctx context.Context, agent host.AgentID, turns int) ([]wire.ChatMessage, error) {
-	return query(ctx, s.db, scanChat, `
-		WITH last AS (SELECT n, id FROM turns WHERE agent = ?1 AND state = 'done' AND parent IS NULL
-			AND n < coalesce((SELECT min(n) FROM turns WHERE agent = ?1 AND state = 'running' AND parent IS NULL), n + 1)
-			ORDER BY n DESC LIMIT ?2)
-		SELECT role, sender, text, time FROM (
-			SELECT n, 0 AS part, seq, ?3 AS role, sender_name AS sender, text, time
-			FROM last JOIN messages ON messages.turn = last.id
-			UNION ALL
-			SELECT n, 1, seq, ?4, '', text, created
-			FROM last JOIN outbox ON outbox.turn = last.id WHERE kind = 'reply')
-		ORDER BY n, part, seq`, agent, turns, wire.RoleUser, wire.RoleAssistant)
-}
-
-func scanChat(r *sql.Rows) (c wire.ChatMessage, err error) {
-	var ms int64
-	err = r.Scan(&c.Role, &c.Sender, &c.Text, &ms)
-	c.Time = time.UnixMilli(ms).UTC().Format(time.RFC3339)
-	return c, err
 }
 
 // Counts is what `status` shows.

@@ -25,7 +25,7 @@ const (
 )
 
 // capabilities that have an import module, nanoclaw_NAME_1.
-var capabilities = []string{"http", "llm", "kv", "tool", "message", "task", "agent"}
+var capabilities = []string{"http", "llm", "kv", "tool", "message", "task", "agent", "history"}
 
 // capabilityOf is the inverse of the module's name, "" when there is none.
 func capabilityOf(importModule string) string {

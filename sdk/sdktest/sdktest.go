@@ -44,6 +44,11 @@ type Host struct {
 	Agents func(sdk.AgentCall) sdk.AgentOutcome
 	Tasks  func(sdk.TaskRequest) ([]sdk.Task, error)
 
+	History func(sdk.HistoryRequest) ([]sdk.ChatMessage, error)
+	// Chats are those that are known; Messages answers what else is asked of them.
+	Chats    []sdk.Chat
+	Messages func(sdk.MessageRequest) error
+
 	Settings map[string]string // of the role, for the skill
 	Mounted  []string          // directories that stand for those below /mnt
 
@@ -151,8 +156,17 @@ func (h *Host) answer(name string, req []byte) (any, error) {
 		return h.LLM(r)
 	case name == "kv" && h.KV != nil:
 		return h.kv(req)
+	case name == "history" && h.History != nil:
+		var r sdk.HistoryRequest
+		if err := h.read(name, req, &r); err != nil {
+			return nil, err
+		}
+		found, err := h.History(r)
+		return wire.HistoryResponse{Messages: found}, err
 	case name == "tool" && h.Tools != nil:
 		return h.tools(req)
+	case name == "message" && h.Messages != nil:
+		return h.message(req)
 	case name == "agent" && h.Agents != nil:
 		var calls []sdk.AgentCall
 		if err := h.read(name, req, &calls); err != nil {
@@ -260,6 +274,22 @@ func (h *Host) kv(req []byte) (any, error) {
 		return nil, sdk.ErrInvalid
 	}
 	return a, nil
+}
+
+func (h *Host) message(req []byte) (any, error) {
+	var r sdk.MessageRequest
+	if err := h.read("message", req, &r); err != nil {
+		return nil, err
+	}
+	switch r.Op {
+	case "chats":
+		return wire.MessageResponse{Chats: h.Chats}, nil
+	case "send":
+		return wire.MessageResponse{ID: "m1"}, h.Messages(r)
+	case "propose_route":
+		return wire.MessageResponse{}, h.Messages(r)
+	}
+	return nil, sdk.ErrInvalid
 }
 
 func (h *Host) tools(req []byte) (any, error) {

@@ -88,3 +88,15 @@ type Task struct {
 	Gate     *TaskGate `json:"gate,omitempty"`
 	Failures int       `json:"failures,omitempty"` // in a row; it is paused at 5
 }
+
+// HistoryRequest is the guest's nanoclaw_history_1 call on what was said to and by its agent.
+type HistoryRequest struct {
+	Query  string `json:"query,omitempty"`  // words, each the beginning of one in the message; "" = the latest messages
+	Before string `json:"before,omitempty"` // RFC 3339; "" = now
+	Limit  int    `json:"limit,omitempty"`
+}
+
+// HistoryResponse answers it, newest first. Text is what stands around the words, or the beginning.
+type HistoryResponse struct {
+	Messages []ChatMessage `json:"messages"`
+}

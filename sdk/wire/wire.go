@@ -14,7 +14,7 @@
 //
 // Runner to host (the broker), one request per capability call:
 //
-//	POST /v1/cap/{http|llm|kv|message|task|agent}
+//	POST /v1/cap/{http|llm|kv|history|message|task|agent}
 //
 // with the guest's JSON as body, HeaderSkill naming the calling skill and
 // HeaderCall its place in the turn. The answer is always HTTP 200 when the broker
@@ -63,6 +63,7 @@ const (
 	MaxToolResult   = 1 << 20   // its result
 	MaxAgentCalls   = 8         // tasks in one call of nanoclaw_agent_1
 	MaxTask         = 64 << 10  // bytes of one of them
+	MaxMessage      = 64 << 10  // bytes of a message to another chat
 	MaxStreams      = 64        // yamux streams open at once in one session
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -47,6 +48,27 @@ func (b *bench) guard(ctx context.Context) ([]Row, error) {
 	return []Row{
 		row("http_call", "µs", (ns["broker"]-sync)/1e3, "plain Go client, µs", plain/1e3),
 		row("audit_sync", "µs", sync/1e3, "plain Go client, µs", plain/1e3),
+	}, nil
+}
+
+// burst measures a backlog of ten thousand messages in a thousand chats, without agents: what the store,
+// the router and the outbox cost, and how long the slowest hundredth of them waited.
+func (b *bench) burst(ctx context.Context) ([]Row, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkBurst$", "-benchtime", "10000x",
+		"./host/router")
+	out, err := cmd.CombinedOutput()
+	ns, p99 := results(string(out), "BenchmarkBurst/"), 0.0
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) > 2 && slices.Contains(f, "p99-ns") {
+			p99, _ = strconv.ParseFloat(f[slices.Index(f, "p99-ns")-1], 64)
+		}
+	}
+	if err != nil || ns["commit"] == 0 || p99 == 0 {
+		return nil, fmt.Errorf("burst: %w: %s", err, out)
+	}
+	return []Row{
+		row("burst_message", "µs", ns["message"]/1e3, "one synced commit, µs", ns["commit"]/1e3),
+		row("burst_p99", "ms", p99/1e6, "the whole burst, ms", ns["message"]*10000/1e6),
 	}, nil
 }
 

@@ -59,6 +59,9 @@ func LLM(req []byte) ([]byte, wire.Status) { return current().Capability("llm", 
 // KV stands for nanoclaw_kv_1.
 func KV(req []byte) ([]byte, wire.Status) { return current().Capability("kv", req) }
 
+// History stands for nanoclaw_history_1.
+func History(req []byte) ([]byte, wire.Status) { return current().Capability("history", req) }
+
 // Tool stands for nanoclaw_tool_1.
 func Tool(req []byte) ([]byte, wire.Status) { return current().Capability("tool", req) }
 
@@ -67,3 +70,6 @@ func Agent(req []byte) ([]byte, wire.Status) { return current().Capability("agen
 
 // Task stands for nanoclaw_task_1.
 func Task(req []byte) ([]byte, wire.Status) { return current().Capability("task", req) }
+
+// Message stands for nanoclaw_message_1.
+func Message(req []byte) ([]byte, wire.Status) { return current().Capability("message", req) }

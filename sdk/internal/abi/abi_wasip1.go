@@ -76,6 +76,9 @@ func llmCall(src unsafe.Pointer, n uint32) uint64
 //go:wasmimport nanoclaw_kv_1 call
 func kvCall(src unsafe.Pointer, n uint32) uint64
 
+//go:wasmimport nanoclaw_history_1 call
+func historyCall(src unsafe.Pointer, n uint32) uint64
+
 //go:wasmimport nanoclaw_tool_1 call
 func toolCall(src unsafe.Pointer, n uint32) uint64
 
@@ -84,6 +87,9 @@ func agentCall(src unsafe.Pointer, n uint32) uint64
 
 //go:wasmimport nanoclaw_task_1 call
 func taskCall(src unsafe.Pointer, n uint32) uint64
+
+//go:wasmimport nanoclaw_message_1 call
+func messageCall(src unsafe.Pointer, n uint32) uint64
 
 // Input returns the first n bytes of the call's input.
 func Input(n uint32) []byte {
@@ -124,9 +130,23 @@ func KV(req []byte) ([]byte, wire.Status) {
 	return result(r)
 }
 
+// History calls nanoclaw_history_1.
+func History(req []byte) ([]byte, wire.Status) {
+	r := historyCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
 // Tool calls nanoclaw_tool_1.
 func Tool(req []byte) ([]byte, wire.Status) {
 	r := toolCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
+	runtime.KeepAlive(req)
+	return result(r)
+}
+
+// Message calls nanoclaw_message_1.
+func Message(req []byte) ([]byte, wire.Status) {
+	r := messageCall(unsafe.Pointer(unsafe.SliceData(req)), uint32(len(req)))
 	runtime.KeepAlive(req)
 	return result(r)
 }

@@ -4,7 +4,7 @@ import "github.com/nanoclaw/nanoclaw/sdk/wire"
 
 // Host answers in the place of the runner. sdktest.Host is the one there is.
 type Host interface {
-	// Capability answers one call of "http", "llm", "kv", "tool" or "agent".
+	// Capability answers one call of "http", "llm", "kv", "history", "task", "tool" or "agent".
 	Capability(name string, req []byte) ([]byte, wire.Status)
 	// Log takes one line.
 	Log(level uint32, text string)
