@@ -10,7 +10,8 @@ import (
 )
 
 // The role's tools as an MCP server over HTTP: the requests of the protocol that a client of tools
-// makes, each answered by one JSON object. The official SDK would do it in thirty times the bytes.
+// makes, each answered by one JSON object. With the official SDK (1.8.0: 2.2 MB) the agents' image would be
+// larger than its 10 MB.
 
 // rpc is a JSON-RPC request, or a notification when it has no ID.
 type rpc struct {

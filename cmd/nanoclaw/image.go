@@ -281,10 +281,11 @@ func (l *layer) addDir(root string) error {
 			return err
 		}
 		if st.IsDir() {
-			if err := l.add(h, nil); err != nil || slices.Contains(unwanted, filepath.ToSlash(h.Name)) {
-				return errors.Join(err, filepath.SkipDir)
+			unread := slices.Contains(unwanted, h.Name+"/")
+			if err := l.add(h, nil); err != nil || !unread {
+				return err
 			}
-			return nil
+			return filepath.SkipDir
 		}
 		if !st.Mode().IsRegular() {
 			return l.add(h, nil)
