@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 
 	"host":                 {"sdk/wire"},
 	"host/audit":           {"host"},
+	"host/attach":          {"host"},
 	"host/failpoint":       {},
 	"host/secret":          {"host"},
 	"host/config":          {"host", "sdk/wire"},
@@ -56,11 +57,13 @@ var arrows = map[string][]string{
 	"host/channel":         {"host"},
 	"host/channel/console": {"host", "host/channel", "sdk/wire"},
 	"host/channel/markup":  {},
-	"host/router":          {"host", "host/channel", "host/channel/markup", "host/failpoint", "host/store", "sdk/wire"},
-	"host/schedule":        {"host", "sdk/wire"},
+	"host/router": {
+		"host", "host/attach", "host/channel", "host/channel/markup", "host/failpoint", "host/store", "sdk/wire",
+	},
+	"host/schedule": {"host", "sdk/wire"},
 	"host/daemon": {
-		"host", "host/agent", "host/audit", "host/broker", "host/channel", "host/channel/console", "host/config",
-		"host/container", "host/model", "host/router", "host/schedule", "host/secret", "host/skill", "host/store",
+		"host", "host/agent", "host/attach", "host/audit", "host/broker", "host/channel", "host/channel/console",
+		"host/config", "host/container", "host/model", "host/router", "host/schedule", "host/secret", "host/skill", "host/store",
 		"sdk/wire",
 	},
 	"host/daemon/bench": {"host", "host/channel/console", "host/config", "host/container", "host/daemon"},

@@ -38,7 +38,7 @@ var budget = []sum{
 		"trusted core",
 		[]string{
 			"host", "host/audit", "host/secret", "host/broker", "host/skill", "host/container",
-			"host/agent", "host/store", "host/failpoint", "sdk/wire/*", "sdk/module",
+			"host/agent", "host/attach", "host/store", "host/failpoint", "sdk/wire/*", "sdk/module",
 		},
 		// Raised from 4,000 by the first whole version. What is over is checks that the design
 		// asks for by name: the scan of hostile modules (sdk/module, 660 lines, which its list did
@@ -52,12 +52,13 @@ var budget = []sum{
 		// host/store, 480), a chain of rows with files, anchor and its check (host/audit, 350), tasks
 		// for other agents (170), a clock that stands still (80). And by delivery that holds: the
 		// journal, schedules, histories and the search in them, retention, messages and routes as rows
-		// (host/broker and host/store, 1,400).
+		// (host/broker and host/store, 1,400). And by attachments, names, types and sizes of which are a
+		// stranger's word: where they are kept, whose they are, what a model is shown, what is sent (620).
 		// And by programs as engines: the proxy that has their keys (host/broker/proxy.go, 330: endpoints,
 		// headers, what a model's server must not be asked to do, counting of streams), their images
 		// (host/container, 60), their containers (host/agent, 40).
 		// It is to come down again, not up: see CHANGELOG.
-		10550,
+		11200,
 	},
 	{
 		"adapters",

@@ -69,6 +69,8 @@ type Message struct {
 	ChatName  string // what people call the chat
 	Mentioned bool   // it mentions the assistant's own account
 	ReplyToMe bool   // it answers a message of the assistant's
+	// Files came with it. From a channel: with Open; text may be empty then. From the store: those kept.
+	Files []File
 }
 
 // Outgoing is one outbox row.
@@ -82,6 +84,7 @@ type Outgoing struct {
 	Text    string
 	ReplyTo string // external ID of the message answered
 	Kind    OutKind
+	File    *File // what is sent, with Text as its caption, which may be empty; nil = Text alone
 }
 
 // OutKind tells a channel how to show an outgoing message.
@@ -314,12 +317,16 @@ type Need struct {
 	Name      Capability `json:"name" toml:"name"`
 	Reason    string     `json:"reason" toml:"-"`
 	Optional  bool       `json:"optional,omitempty" toml:"optional,omitempty"`
-	Mode      string     `json:"mode,omitempty" toml:"mode,omitempty"`             // fs: "ro" or "rw" (default)
+	Mode      string     `json:"mode,omitempty" toml:"mode,omitempty"`             // fs: "ro" or "rw"; message: "own"
 	Path      string     `json:"path,omitempty" toml:"path,omitempty"`             // fs: below the workspace
 	Hosts     []string   `json:"hosts,omitempty" toml:"hosts,omitempty"`           // http: patterns; empty: any granted
 	Methods   []string   `json:"methods,omitempty" toml:"methods,omitempty"`       // http; empty: any granted
 	PublicWeb bool       `json:"public_web,omitempty" toml:"public_web,omitempty"` // http: wants the public web
 }
+
+// ModeOwn narrows the need of message to files that go to the agent's own chat, where its replies go:
+// every role gives that.
+const ModeOwn = "own"
 
 // Need returns the need called name.
 func (m *Manifest) Need(name Capability) (Need, bool) {

@@ -66,6 +66,7 @@ type Config struct {
 	Tasks    Tasks                                   // nil = there are none here
 	Delegate Delegator                               // nil = tasks cannot be given
 	Messages Messenger                               // nil = there are no chats
+	Files    Files                                   // nil = there are none
 	Proxy    func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
 	RootCAs  *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.
@@ -167,11 +168,6 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 		case <-r.Context().Done():
 		}
 	})
-}
-
-// later is a capability that can be granted but is not there yet.
-func later(_ context.Context, c *call, _ []byte) (any, error) {
-	return nil, failed(string(c.row.Capability)+" in this version", host.ErrUnavailable)
 }
 
 // serve answers one call. Whatever happens there is a row of it.

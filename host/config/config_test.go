@@ -225,7 +225,7 @@ func TestRole(t *testing.T) {
 	c := load(t, `
 [engine]
 memory = "512MiB"
-pids = 64
+pids = 160
 [models.small]
 provider = "offline"
 [secrets.brave]
@@ -269,7 +269,7 @@ agent = "one"
 		t.Errorf("messages are kept for %v", c.KeepMessages)
 	}
 	limits := c.Engine.Limits
-	if limits.Memory != 512<<20 || limits.PIDs != 64 || limits.CPUs != 1 {
+	if limits.Memory != 512<<20 || limits.PIDs != 160 || limits.CPUs != 1 {
 		t.Errorf("engine limits %+v", limits)
 	}
 	if got := c.Roles["quiet"]; got.Limits != limits || got.Brain != "assistant" || got.Model != "small" {
@@ -349,6 +349,10 @@ func TestRefused(t *testing.T) {
 		"nan cpus":           {"[engine]\ncpus = nan", "engine.cpus: must be from 0.01"},
 		"few pids":           {"[engine]\npids = 1", "engine.pids: must be from 16"},
 		"role limit":         {role("pids = 1"), "roles.r.pids: must be from 16"},
+		"pids on gVisor":     {role("runtime = 'runsc'\npids = 64"), "line 3: roles.r.pids: 64 processes are too few on gVisor (runsc)"},
+		"engine's pids there": {
+			"[engine]\nruntime = 'runsc-kvm'\npids = 127\n" + role(""), "roles.r.pids: 127 processes are too few on gVisor (runsc-kvm)",
+		},
 		"no duration":        {"[engine]\nspare_idle = '15'", `such as "90s"`},
 		"negative idle":      {"[engine]\nspare_idle = '-1s'", "spare_idle"},
 		"no turn":            {"[engine]\nturn_timeout = '0s'", "turn_timeout"},

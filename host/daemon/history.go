@@ -277,7 +277,8 @@ func History(ctx context.Context, state string, f host.Find) (out []host.Found, 
 	return out, err
 }
 
-// retain deletes what is older than [store] keep_messages, at the start and then daily, until ctx ends.
+// retain deletes what is older than [store] keep_messages, and attachments without a message, at the
+// start and then daily, until ctx ends.
 func (d *Daemon) retain(ctx context.Context) {
 	daily := time.NewTicker(24 * time.Hour)
 	defer daily.Stop()
@@ -289,6 +290,7 @@ func (d *Daemon) retain(ctx context.Context) {
 				d.log.Info("old messages deleted", "older_than", keep, "rows", n)
 			}
 		}
+		d.sweepFiles(ctx)
 		select {
 		case <-daily.C:
 		case <-ctx.Done():

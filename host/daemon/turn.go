@@ -74,7 +74,10 @@ func (d *Daemon) ask(
 	}
 	in := input(cfg, scope, role.Limits.TurnTimeout)
 	in.History, in.Messages = history, chatMessages(messages)
-	reply, err := d.run(ctx, agent.Job{Scope: scope, Shared: shared, Input: in})
+	if err := d.showFiles(ctx, scope.Agent.ID, messages, &in); err != nil {
+		return "", err
+	}
+	reply, err := d.run(ctx, agent.Job{Scope: scope, Shared: shared, Input: in, Files: attachedFiles(messages)})
 	if hidden >= windowSpill && err == nil {
 		d.spilled(scope)
 	}

@@ -89,6 +89,8 @@ func messagesBlock(b wire.Block) anthropic.ContentBlockParamUnion {
 		return anthropic.NewToolUseBlock(notID.ReplaceAllString(b.ID, "_"), b.Input, b.Name)
 	case wire.BlockImage:
 		return anthropic.NewImageBlockBase64(b.MIMEType, b.Data)
+	case wire.BlockDocument:
+		return anthropic.NewDocumentBlock(anthropic.Base64PDFSourceParam{Data: b.Data})
 	case wire.BlockText:
 		return anthropic.NewTextBlock(b.Text)
 	}
@@ -98,9 +100,12 @@ func messagesBlock(b wire.Block) anthropic.ContentBlockParamUnion {
 	}
 	for _, c := range b.Content {
 		var part anthropic.ToolResultBlockParamContentUnion
-		if c.Type == wire.BlockImage {
+		switch c.Type {
+		case wire.BlockImage:
 			part.OfImage = anthropic.NewImageBlockBase64(c.MIMEType, c.Data).OfImage
-		} else {
+		case wire.BlockDocument:
+			part.OfDocument = anthropic.NewDocumentBlock(anthropic.Base64PDFSourceParam{Data: c.Data}).OfDocument
+		default:
 			part.OfText = &anthropic.TextBlockParam{Text: c.Text}
 		}
 		r.Content = append(r.Content, part)

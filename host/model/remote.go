@@ -123,15 +123,15 @@ func (a *answer) count(req wire.LLMRequest, broken bool) {
 	}
 }
 
-// estimate guesses the tokens of blocks. An image costs up to 1,600.
+// estimate guesses the tokens of blocks. An image, or a page of a document, costs up to 1,600.
 func estimate(blocks []wire.Block) (n int64) {
 	for _, b := range blocks {
 		n += tokens(len(b.Text) + len(b.Name) + len(b.Input))
-		if b.Type == wire.BlockImage {
+		if b.Data != "" {
 			n += 1600
 		}
 		for _, c := range b.Content {
-			if n += tokens(len(c.Text)); c.Type == "image" {
+			if n += tokens(len(c.Text)); c.Data != "" {
 				n += 1600
 			}
 		}
@@ -164,7 +164,7 @@ func (r *remote) tidy(req wire.LLMRequest) (wire.LLMRequest, error) {
 				}
 			case wire.BlockToolResult:
 				b.Content = r.seen(b.Content)
-			case wire.BlockImage:
+			case wire.BlockImage, wire.BlockDocument:
 				if !r.sees(b.MIMEType) {
 					b = wire.Block{Type: wire.BlockText, Text: leftOut(b.Type, b.MIMEType)}
 				}
@@ -194,7 +194,7 @@ func (r *remote) tidy(req wire.LLMRequest) (wire.LLMRequest, error) {
 // seen is a tool's result with a note for each part that the model cannot read.
 func (r *remote) seen(in []wire.Content) (out []wire.Content) {
 	for _, c := range in {
-		if c.Type != "text" && (c.Type != wire.BlockImage || !r.sees(c.MIMEType)) {
+		if c.Type != "text" && (c.Type != wire.BlockImage && c.Type != wire.BlockDocument || !r.sees(c.MIMEType)) {
 			c = wire.Content{Type: "text", Text: leftOut(c.Type, c.MIMEType)}
 		}
 		if c.Type != "text" || c.Text != "" {
@@ -204,8 +204,12 @@ func (r *remote) seen(in []wire.Content) (out []wire.Content) {
 	return out
 }
 
-// sees reports whether the model takes images of this type: of what the APIs take, all or none.
+// sees reports whether the model takes images of this type: of what the APIs take, all or none. PDFs are
+// taken by the Messages API; of Chat Completions only OpenAI's own servers take them, and others fail.
 func (r *remote) sees(mimeType string) bool {
+	if mimeType == "application/pdf" {
+		return !r.Blind && r.end.Kind == Anthropic
+	}
 	return !r.Blind && slices.Contains([]string{"image/jpeg", "image/png", "image/gif", "image/webp"}, mimeType)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/attach"
 	"github.com/nanoclaw/nanoclaw/host/channel"
 	"github.com/nanoclaw/nanoclaw/host/channel/markup"
 	"github.com/nanoclaw/nanoclaw/host/failpoint"
@@ -31,6 +32,7 @@ type Command func(ctx context.Context, a host.Agent, m host.Message, args []stri
 type Config struct {
 	Store    *store.Store
 	Channels []channel.Channel
+	Files    *attach.Box // where attachments are kept
 	Turn     TurnFunc
 	// Commands are what the owner says to the host itself, past every queue: by name ("/help"), what
 	// answers. args are the words after the name.
@@ -178,6 +180,9 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 		return err
 	}
 	wakes := may && engaged(t, m)
+	if !may { // nor may it fill the disk
+		m = withoutFiles(m)
+	}
 	fresh, err := r.queue(ctx, a, m, wakes && !old)
 	if fresh && wakes && old {
 		r.tooLate()
@@ -196,6 +201,13 @@ func (r *Router) Task(ctx context.Context, a host.Agent, m host.Message) error {
 }
 
 func (r *Router) queue(ctx context.Context, a host.Agent, m host.Message, wakes bool) (fresh bool, err error) {
+	if len(m.Files) > 0 {
+		done, err := r.takeFiles(ctx, a, &m)
+		if err != nil {
+			return false, err
+		}
+		defer done()
+	}
 	if fresh, err = r.cfg.Store.AddMessage(ctx, m, a.ID, wakes); err != nil {
 		return false, err
 	}
@@ -213,7 +225,7 @@ func checkMessage(m host.Message) error {
 		return fmt.Errorf("%w: the message has %d bytes; at most %d are taken", host.ErrInvalid, len(m.Text), MaxText)
 	case !utf8.ValidString(m.Text):
 		return fmt.Errorf("%w: the message is not valid UTF-8 text", host.ErrInvalid)
-	case strings.TrimSpace(m.Text) == "":
+	case strings.TrimSpace(m.Text) == "" && len(m.Files) == 0:
 		return fmt.Errorf("%w: the message is empty", host.ErrInvalid)
 	}
 	return nil
@@ -229,7 +241,7 @@ func (r *Router) command(ctx context.Context, t host.Route, a host.Agent, m host
 	if answer == nil {
 		return false, nil
 	}
-	fresh, err := r.cfg.Store.AddMessage(ctx, m, "", false)
+	fresh, err := r.cfg.Store.AddMessage(ctx, withoutFiles(m), "", false)
 	if err != nil || !fresh {
 		return true, err
 	}

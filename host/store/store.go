@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -122,12 +123,12 @@ CREATE TABLE routes (
 	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
 `, `
 ALTER TABLE turns ADD COLUMN tools TEXT NOT NULL DEFAULT '[]';
-`}
+`, fileSchema}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
 func Open(ctx context.Context, path string) (*Store, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil { // a symlink is somebody else's file
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	f.Close()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,6 +230,21 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Fatalf("mode %v, %v", st.Mode(), err)
+	}
+}
+
+// TestDatabaseIsNoSymlink (K10): nothing is written where one leads.
+func TestDatabaseIsNoSymlink(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "nanoclaw.db"), filepath.Join(dir, "other")
+	if err := os.Symlink(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("open: %v, want an error that names the file", err)
+	}
+	if _, err := os.Lstat(other); !os.IsNotExist(err) {
+		t.Errorf("the file behind the symlink: %v", err)
 	}
 }
 

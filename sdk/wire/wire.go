@@ -64,6 +64,8 @@ const (
 	MaxAgentCalls   = 8         // tasks in one call of nanoclaw_agent_1
 	MaxTask         = 64 << 10  // bytes of one of them
 	MaxMessage      = 64 << 10  // bytes of a message to another chat
+	MaxCaption      = 1000      // bytes of the caption of a file
+	MaxPath         = 1024      // bytes of a path
 	MaxStreams      = 64        // yamux streams open at once in one session
 )
 
@@ -214,10 +216,11 @@ func PublicName(skill, tool string) string {
 
 // Content is one block of a tool result, as in MCP.
 type Content struct {
-	Type     string `json:"type"` // "text" | "image"
+	Type     string `json:"type"` // "text" | "image" | "file", as BlockFile
 	Text     string `json:"text,omitempty"`
 	Data     string `json:"data,omitempty"` // base64
 	MIMEType string `json:"mimeType,omitempty"`
+	Path     string `json:"path,omitempty"` // file
 }
 
 // ToolResult is what nanoclaw_call writes with output_write: an MCP CallToolResult.
@@ -298,6 +301,8 @@ type ChatMessage struct {
 	Sender string `json:"sender,omitempty"`
 	Text   string `json:"text"`
 	Time   string `json:"time,omitempty"` // RFC 3339
+	// Files came with it: paths in the workspace. Text names them too. Of earlier turns it is empty.
+	Files []string `json:"files,omitempty"`
 }
 
 // Delegate is a role that an agent may give tasks to.
@@ -316,6 +321,7 @@ type Turn struct {
 	Tools      []Tool        `json:"tools,omitempty"`  // public names
 	Skills     []SkillText   `json:"skills,omitempty"` // instructions that come with the role's skills
 	Delegates  []Delegate    `json:"delegates,omitempty"`
+	Attached   bool          `json:"attached,omitempty"` // files came to the agent, now or before
 	MaxSteps   int           `json:"max_steps,omitempty"`
 	DeadlineMS int           `json:"deadline_ms"` // from now
 }

@@ -17,7 +17,7 @@ import (
 // serve runs a console whose messages go to deliver, and its HTTP face.
 func serve(t *testing.T, deliver func(context.Context, host.Message) error) (*Console, string) {
 	t.Helper()
-	c := New()
+	c := New(t.TempDir())
 	mux := http.NewServeMux()
 	c.Register(mux)
 	s := httptest.NewServer(mux)
