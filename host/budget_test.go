@@ -58,7 +58,7 @@ var budget = []sum{
 		// headers, what a model's server must not be asked to do, counting of streams), their images
 		// (host/container, 60), their containers (host/agent, 40).
 		// It is to come down again, not up: see CHANGELOG.
-		11200,
+		11300,
 	},
 	{
 		"adapters",
@@ -73,7 +73,9 @@ var budget = []sum{
 		// and kind, settings of skills (host/config, 120). And by capabilities that hold: the way that
 		// private data takes through roles and directories, and what may be mounted (host/config, 350),
 		// the owner's commands, delegates, log (host/daemon, 370).
-		8000,
+		// And programs as engines: their settings (host/config/exec.go, 80), their model's address and
+		// credentials (host/model/upstream.go, 65), a Docker Sandbox's key.
+		8300,
 	},
 	// Raised from 3,500: programs as engines (cmd/nanoclaw-runner, 500): their start and end beside a
 	// reaper, Claude Code's sessions, the role's tools as an MCP server, the way to the proxy.
