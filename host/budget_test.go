@@ -54,8 +54,11 @@ var budget = []sum{
 		// journal, schedules, histories and the search in them, retention, messages and routes as rows
 		// (host/broker and host/store, 1,400). And by attachments, names, types and sizes of which are a
 		// stranger's word: where they are kept, whose they are, what a model is shown, what is sent (620).
+		// And by programs as engines: the proxy that has their keys (host/broker/proxy.go, 330: endpoints,
+		// headers, what a model's server must not be asked to do, counting of streams), their images
+		// (host/container, 60), their containers (host/agent, 40).
 		// It is to come down again, not up: see CHANGELOG.
-		10750,
+		11300,
 	},
 	{
 		"adapters",
@@ -70,12 +73,17 @@ var budget = []sum{
 		// and kind, settings of skills (host/config, 120). And by capabilities that hold: the way that
 		// private data takes through roles and directories, and what may be mounted (host/config, 350),
 		// the owner's commands, delegates, log (host/daemon, 370).
-		8000,
+		// And programs as engines: their settings (host/config/exec.go, 80), their model's address and
+		// credentials (host/model/upstream.go, 65), a Docker Sandbox's key.
+		8300,
 	},
-	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
+	// Raised from 3,500: programs as engines (cmd/nanoclaw-runner, 500): their start and end beside a
+	// reaper, Claude Code's sessions, the role's tools as an MCP server, the way to the proxy.
+	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 4000},
 	// Raised from 3,000: audit, secret, grant, turn, task, history and route (900), the audit of a live
-	// container (170), gVisor by doctor --fix (110), the drawing of reach (100).
-	{"command line", []string{"cmd/nanoclaw"}, 4400},
+	// container (170), gVisor by doctor --fix (110), the drawing of reach (100), the image of
+	// Claude Code (230).
+	{"command line", []string{"cmd/nanoclaw"}, 4700},
 	// Not in the design's four sums: what authors of skills build and test with. A running host
 	// has no use for it, so whoever audits one need not read it.
 	{"tools for skill authors", []string{"cmd/nanoclaw/internal/kit"}, 1600},

@@ -137,12 +137,24 @@ type Limits struct {
 	Workspace   wire.Quota
 }
 
+// ExecSkill stands for a role's program where rows name the skill.
+const ExecSkill SkillName = "exec"
+
+// Exec is a program that answers a role's turns in the place of a skill agent.
+type Exec struct {
+	Image   string   // as the Docker daemon knows it
+	Command []string // the program and its arguments
+	Preset  string   // wire.Preset…
+	Bypass  bool     // wire.Exec.Bypass
+}
+
 // Role is a named entry of nanoclaw.toml, resolved and frozen.
 type Role struct {
 	Name        RoleName
 	Description string
 	Prompt      string
-	Brain       SkillName   // skill agent that answers turns
+	Brain       SkillName   // skill agent that answers turns; "" with Exec
+	Exec        *Exec       // program that does so instead; nil = none
 	Skills      []SkillName // brain not included
 	Delegates   []RoleName
 	PublicWeb   bool          // GET and HEAD of public addresses, no credentials

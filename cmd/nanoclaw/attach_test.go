@@ -187,7 +187,8 @@ func TestAttachmentsStayWithTheirAgent(t *testing.T) {
 		for _, at := range []string{name, "/workspace/" + name, "../" + filepath.Base(own[0]) + "/" + name} {
 			view, _ := json.Marshal(map[string]string{"path": at})
 			ask(chat, "/file "+mine, modeltest.Answer{Uses: []modeltest.Use{
-				{ID: "u1", Name: "view_file", Input: string(view)}, {ID: "u2", Name: "files_send", Input: string(view)},
+				{ID: "u1", Name: "view_file", Input: string(view)},
+				{ID: "u2", Name: "files_send", Input: string(view)},
 				{ID: "u3", Name: "files_read", Input: string(view)},
 			}}, modeltest.Answer{Text: "No."})
 		}

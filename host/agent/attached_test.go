@@ -101,10 +101,22 @@ func TestFileOfASkill(t *testing.T) {
 	}
 	s := host.Scope{Agent: host.Agent{ID: "a"}, Role: &host.Role{Mounts: []host.Mount{{Name: "docs", Path: mount}}}}
 	for _, c := range []struct{ below, path, want string }{
-		{"", "/workspace/x", "x"}, {"", "/workspace/notes/y", "y"}, {"notes", "/workspace/notes/y", "y"}, {"", "/mnt/docs/z", "z"},
-		{"notes", "/workspace/x", ""}, {"notes", "/workspace/notes/../x", ""}, {"", "/workspace/../b/x", ""}, {"", "/etc/passwd", ""},
-		{"", "/workspace/link", ""}, {"", "/workspace/dir/x", ""}, {"", "/workspace/hard", ""}, {"", "/workspace/pipe", ""},
-		{"", "/workspace/big", ""}, {"", "/workspace", ""}, {"", "/mnt/docs/../x", ""}, {"", "/mnt/other/z", ""},
+		{"", "/workspace/x", "x"},
+		{"", "/workspace/notes/y", "y"},
+		{"notes", "/workspace/notes/y", "y"},
+		{"", "/mnt/docs/z", "z"},
+		{"notes", "/workspace/x", ""},
+		{"notes", "/workspace/notes/../x", ""},
+		{"", "/workspace/../b/x", ""},
+		{"", "/etc/passwd", ""},
+		{"", "/workspace/link", ""},
+		{"", "/workspace/dir/x", ""},
+		{"", "/workspace/hard", ""},
+		{"", "/workspace/pipe", ""},
+		{"", "/workspace/big", ""},
+		{"", "/workspace", ""},
+		{"", "/mnt/docs/../x", ""},
+		{"", "/mnt/other/z", ""},
 	} {
 		b, err := m.File(s, host.Need{Path: c.below}, c.path, 9)
 		if string(b) != c.want || (err == nil) != (c.want != "") {

@@ -28,6 +28,7 @@ const (
 type Config struct {
 	Engine       host.Engine
 	Image        string                                   // for host.Spec
+	Runner       string                                   // file that is put into images of programs
 	Handler      func(host.Scope) http.Handler            // the broker's side of one turn
 	Workspaces   string                                   // directory of the agents' workspaces
 	Attached     func(host.Digest) (io.ReadCloser, error) // bytes of an attachment; nil = there are none
@@ -74,6 +75,8 @@ type Job struct {
 	Delegate bool        // a delegated turn: it has a pool of its own
 	// Hold is what the turn that delegated this one does while its owner is asked; may be nil.
 	Hold func() (resume func(context.Context) error)
+	// Image is what a role with a program runs, by its ID, and Model what the program asks.
+	Image, Model string
 
 	// Workspace is used in place of the agent's own; the host never creates it. In Call, ""
 	// is no workspace at all.

@@ -106,7 +106,18 @@ type roleTable struct {
 	Sensitive   bool                     `toml:"sensitive"`
 	AcceptRisk  string                   `toml:"accept_risk"`
 	Runtime     string                   `toml:"runtime"`
+	execTable
 	limitKeys
+}
+
+// execTable is what a role with a program says besides.
+type execTable struct {
+	Engine      string   `toml:"engine"`
+	Image       string   `toml:"image"`
+	Command     []string `toml:"command"`
+	Preset      string   `toml:"preset"`
+	Permissions string   `toml:"permissions"`
+	Lifetime    string   `toml:"lifetime"`
 }
 
 type httpTable struct {

@@ -56,6 +56,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 		r.Brain = host.SkillName(t.Agent)
 		b.skill(at+".agent", t.Agent)
 	}
+	b.exec(c, at, r, t)
 	for _, s := range t.Skills {
 		b.skill(at+".skills", s)
 		if host.SkillName(s) == r.Brain || slices.Contains(r.Skills, host.SkillName(s)) {

@@ -177,10 +177,11 @@ func (d *Daemon) openAgents() {
 	cfg := d.config()
 	e := cfg.Engine
 	d.agents = agent.New(agent.Config{
-		Engine: d.engine.Engine, Image: d.engine.Image, Workspaces: filepath.Join(cfg.StateDir, "workspaces"),
-		Attached:  d.files.Reader,
-		Handler:   func(s host.Scope) http.Handler { return d.current.Load().broker.Handler(s) },
-		MaxAgents: e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,
+		Engine: d.engine.Engine, Image: d.engine.Image, Runner: d.engine.File,
+		Workspaces: filepath.Join(cfg.StateDir, "workspaces"),
+		Attached:   d.files.Reader,
+		Handler:    func(s host.Scope) http.Handler { return d.current.Load().broker.Handler(s) },
+		MaxAgents:  e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,
 		Timezone: cfg.Assistant.Timezone, Log: d.log.Named("agent"),
 	})
 	d.onClose(func() error { d.agents.Close(context.Background()); return nil })

@@ -36,6 +36,7 @@ var processID = strings.ToLower(rand.Text()[:16])
 type Engine struct {
 	host.Engine
 	Image    string   // image ID; the runner's path without containers
+	File     string   // the runner's path
 	Runner   string   // digest of the runner
 	runtimes []string // OCI runtimes in use; none without containers
 	Docker   *container.Docker
@@ -53,7 +54,7 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 		return nil, err
 	}
 	if cfg.Engine.Runtime == RuntimeNone {
-		return &Engine{Engine: container.NewProcess(runner, log), Image: runner, Runner: digest}, nil
+		return &Engine{Engine: container.NewProcess(runner, log), Image: runner, File: runner, Runner: digest}, nil
 	}
 	install, err := installID(cfg.StateDir)
 	if err != nil {
@@ -65,7 +66,7 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 	if err != nil {
 		return nil, fmt.Errorf("%w; 'nanoclaw doctor --fix' sets Docker up", err)
 	}
-	e := &Engine{Engine: d, Runner: digest, Docker: d}
+	e := &Engine{Engine: d, File: runner, Runner: digest, Docker: d}
 	err = e.take(ctx, cfg)
 	var built bool
 	if err == nil {

@@ -258,7 +258,7 @@ func list(names []host.SkillName) string {
 func (d *Daemon) skillsOf(name host.RoleName) string {
 	text := ""
 	if r := d.config().Roles[name]; r != nil {
-		text = fmt.Sprintf("Role %s uses %s.", name, list(append([]host.SkillName{r.Brain}, r.Skills...)))
+		text = fmt.Sprintf("Role %s uses %s.", name, list(skillsOf(r)))
 	}
 	for _, k := range d.skills.List() {
 		text += strings.TrimRight(fmt.Sprintf("\n  %s  %s %s", k.File, k.State, k.Why), " ")

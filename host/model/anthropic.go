@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"net/http"
 	"regexp"
 
 	"github.com/anthropics/anthropic-sdk-go"
@@ -20,9 +21,10 @@ func askAnthropic(
 	opts := []option.RequestOption{
 		option.WithoutEnvironmentDefaults(), option.WithEnvironmentProduction(), option.WithoutOpenTelemetry(),
 		option.WithHTTPClient(r.client), option.WithMaxRetries(r.retries),
-	}
-	if key != "" {
-		opts = append(opts, option.WithAPIKey(key))
+		option.WithMiddleware(func(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+			authorize(req.Header, Anthropic, key)
+			return next(req)
+		}),
 	}
 	if r.end.BaseURL != "" {
 		opts = append(opts, option.WithBaseURL(r.end.BaseURL))

@@ -39,18 +39,28 @@ type answer struct {
 	hidden int
 }
 
+// key is that of provider, "" when none is sent.
+func (e Endpoint) key(provider string) (string, error) {
+	if e.Key == nil {
+		return "", nil
+	}
+	key, err := e.Key()
+	if err != nil {
+		text := fmt.Sprintf("the %s key is not there; see api_key in [providers.%[1]s]", provider)
+		return "", &failure{kind: host.ErrDenied, sentence: text, detail: err.Error()}
+	}
+	return key, nil
+}
+
 // Complete is one attempt, but for what the SDK tries again before an answer begins.
 func (r *remote) Complete(ctx context.Context, req wire.LLMRequest, onText func(string)) (*wire.LLMResponse, error) {
 	req, err := r.tidy(req)
 	if err != nil {
 		return nil, err
 	}
-	key := ""
-	if r.end.Key != nil {
-		if key, err = r.end.Key(); err != nil {
-			text := fmt.Sprintf("the %s key is not there; see api_key in [providers.%[1]s]", r.Provider)
-			return nil, &failure{kind: host.ErrDenied, sentence: text, detail: err.Error()}
-		}
+	key, err := r.end.key(r.Provider)
+	if err != nil {
+		return nil, err
 	}
 	inner, x, done := listen(ctx, r.silence, r.patience)
 	defer done()
