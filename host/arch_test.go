@@ -41,29 +41,31 @@ var arrows = map[string][]string{
 	"skills/internal/workfile": {"sdk", "skills/internal/clock", "skills/internal/disk"},
 	"skills/internal/zone":     {},
 
-	"host":                 {"sdk/wire"},
-	"host/audit":           {"host"},
-	"host/attach":          {"host"},
-	"host/failpoint":       {},
-	"host/secret":          {"host"},
-	"host/config":          {"host", "sdk/wire"},
-	"host/store":           {"host", "host/failpoint", "sdk/wire"},
-	"host/skill":           {"host", "sdk/module", "sdk/wire"},
-	"host/container":       {"host", "sdk/wire"},
-	"host/agent":           {"host", "sdk/wire", "sdk/wire/pause"},
-	"host/broker":          {"host", "host/failpoint", "host/secret", "sdk/wire", "sdk/wire/pause"},
-	"host/model":           {"host", "sdk/wire"},
-	"host/model/modeltest": {"sdk/wire"},
-	"host/channel":         {"host"},
-	"host/channel/console": {"host", "host/channel", "sdk/wire"},
-	"host/channel/markup":  {},
+	"host":                         {"sdk/wire"},
+	"host/audit":                   {"host"},
+	"host/attach":                  {"host"},
+	"host/failpoint":               {},
+	"host/secret":                  {"host"},
+	"host/config":                  {"host", "sdk/wire"},
+	"host/store":                   {"host", "host/failpoint", "sdk/wire"},
+	"host/skill":                   {"host", "sdk/module", "sdk/wire"},
+	"host/container":               {"host", "sdk/wire"},
+	"host/agent":                   {"host", "sdk/wire", "sdk/wire/pause"},
+	"host/broker":                  {"host", "host/failpoint", "host/secret", "sdk/wire", "sdk/wire/pause"},
+	"host/model":                   {"host", "sdk/wire"},
+	"host/model/modeltest":         {"sdk/wire"},
+	"host/channel":                 {"host"},
+	"host/channel/console":         {"host", "host/channel", "sdk/wire"},
+	"host/channel/markup":          {},
+	"host/channel/whatsapp":        {"host", "host/channel", "host/channel/markup"},
+	"host/channel/whatsapp/fakewa": {}, // for tests alone: it is in no other line
 	"host/router": {
 		"host", "host/attach", "host/channel", "host/channel/markup", "host/failpoint", "host/store", "sdk/wire",
 	},
 	"host/schedule": {"host", "sdk/wire"},
 	"host/daemon": {
 		"host", "host/agent", "host/attach", "host/audit", "host/broker", "host/channel", "host/channel/console",
-		"host/config", "host/container", "host/model", "host/router", "host/schedule", "host/secret", "host/skill", "host/store",
+		"host/channel/whatsapp", "host/config", "host/container", "host/model", "host/router", "host/schedule", "host/secret", "host/skill", "host/store",
 		"sdk/wire",
 	},
 	"host/daemon/bench": {"host", "host/channel/console", "host/config", "host/container", "host/daemon"},
@@ -75,7 +77,8 @@ var arrows = map[string][]string{
 	// Commands that need no running host use the package that does the job; `audit` reads the
 	// log's files. The source of sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"cmd/nanoclaw/internal/kit", "host", "host/audit", "host/channel/console", "host/config", "host/container",
+		"cmd/nanoclaw/internal/kit", "host", "host/audit", "host/channel/console", "host/channel/whatsapp", "host/config",
+		"host/container",
 		"host/daemon", "host/secret", "host/skill", "sdk/module", "sdk/wire",
 	},
 	// It is above the daemon: test cases are calls in agent containers.
@@ -89,7 +92,8 @@ var arrows = map[string][]string{
 var owners = map[string]string{
 	"github.com/tetratelabs/wazero": "host/wasm",
 	"github.com/docker/docker":      "host/container",
-	"modernc.org/sqlite":            "host/store",
+	"modernc.org/sqlite":            "host/store, host/channel/whatsapp",
+	"go.mau.fi":                     "host/channel/whatsapp, host/channel/whatsapp/fakewa",
 	"github.com/hashicorp/yamux":    "host/agent, cmd/nanoclaw-runner, host/wasm",
 }
 

@@ -72,25 +72,27 @@ var budget = []sum{
 		// 160), retries, fallbacks, silence and tokens that nobody counted (100), providers by name
 		// and kind, settings of skills (host/config, 120). And by capabilities that hold: the way that
 		// private data takes through roles and directories, and what may be mounted (host/config, 350),
-		// the owner's commands, delegates, log (host/daemon, 370).
+		// the owner's commands, delegates, log (host/daemon, 370). WhatsApp is 1,300 of it: pairing with a
+		// sentence for each way in which it fails (200), delivery that loses and doubles nothing (250),
+		// people with several numbers (120).
 		// And programs as engines: their settings (host/config/exec.go, 80), their model's address and
 		// credentials (host/model/upstream.go, 65), a Docker Sandbox's key.
-		8300,
+		9900,
 	},
 	// Raised from 3,500: programs as engines (cmd/nanoclaw-runner, 500): their start and end beside a
 	// reaper, Claude Code's sessions, the role's tools as an MCP server, the way to the proxy.
 	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 4000},
 	// Raised from 3,000: audit, secret, grant, turn, task, history and route (900), the audit of a live
 	// container (170), gVisor by doctor --fix (110), the drawing of reach (100), the image of
-	// Claude Code (230).
-	{"command line", []string{"cmd/nanoclaw"}, 4700},
+	// Claude Code (230), channel (130).
+	{"command line", []string{"cmd/nanoclaw"}, 4850},
 	// Not in the design's four sums: what authors of skills build and test with. A running host
 	// has no use for it, so whoever audits one need not read it.
 	{"tools for skill authors", []string{"cmd/nanoclaw/internal/kit"}, 1600},
 }
 
 // uncounted packages are linked into no program.
-var uncounted = []string{"host/daemon/bench", "host/model/modeltest"}
+var uncounted = []string{"host/daemon/bench", "host/model/modeltest", "host/channel/whatsapp/fakewa"}
 
 // pkg is one package: all its files that are not tests, whatever they are built for.
 type pkg struct {
@@ -136,7 +138,7 @@ func (s sum) count(tree map[string]*pkg) (n int) {
 }
 
 func (s sum) has(path string) bool {
-	return slices.ContainsFunc(s.packages, func(want string) bool {
+	return !slices.Contains(uncounted, path) && slices.ContainsFunc(s.packages, func(want string) bool {
 		root, all := strings.CutSuffix(want, "/*")
 		return path == root || all && under(path, root)
 	})

@@ -65,10 +65,14 @@ type Message struct {
 	Text       string    //
 	Time       time.Time // when it was sent, as the channel says
 	Owner      bool      // sent by the owner of this installation
-	// Of messages in chats with others, where the channel knows; none of these is stored with it.
-	ChatName  string // what people call the chat
-	Mentioned bool   // it mentions the assistant's own account
-	ReplyToMe bool   // it answers a message of the assistant's
+	ChatName   string    // what people call the chat; it and the next seven are not stored
+	ChatAlso   []ChatID  // other names of the chat, which routes may use
+	SenderAlso []string  // other names of the sender, which rules may use
+	Mentioned  bool      // it mentions the assistant's own account
+	ReplyToMe  bool      // it answers a message of the assistant's
+	Quiet      bool      // it wakes nobody: a reaction
+	More       bool      // it is of a backlog: no turn begins before the channel's Ready
+	Below      string    // kept below the text, and calling nobody: what it answers, what came with it
 	// Files came with it. From a channel: with Open; text may be empty then. From the store: those kept.
 	Files []File
 }
@@ -381,20 +385,4 @@ type ModelChoice struct {
 	Model    string   // the provider's model ID
 	Blind    bool     // takes no images
 	Fallback []string // NAMEs, asked in turn when this one does not answer
-}
-
-// Decision is one audit entry: what was asked of the broker and what it said.
-type Decision struct {
-	Time       time.Time  `json:"time"`
-	Agent      AgentID    `json:"agent"`
-	Role       RoleName   `json:"role"`
-	Turn       TurnID     `json:"turn,omitempty"`
-	Call       string     `json:"call,omitempty"` // place in the turn
-	Skill      SkillName  `json:"skill"`          // as the runner says
-	Digest     Digest     `json:"digest,omitempty"`
-	Capability Capability `json:"capability"`
-	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
-	Verdict    string     `json:"verdict"` // allow, deny, ask, answer (the owner's), outcome (of an act), replay
-	Reason     string     `json:"reason"`  // matched grant, or why not
-	Bytes      int64      `json:"bytes,omitempty"`
 }

@@ -78,3 +78,19 @@ type TurnFilter struct {
 	Agent  string // how it begins
 	Last   int    // at most so many; needed
 }
+
+// Decision is one audit entry: what was asked of the broker and what it said.
+type Decision struct {
+	Time       time.Time  `json:"time"`
+	Agent      AgentID    `json:"agent"`
+	Role       RoleName   `json:"role"`
+	Turn       TurnID     `json:"turn,omitempty"`
+	Call       string     `json:"call,omitempty"` // place in the turn
+	Skill      SkillName  `json:"skill"`          // as the runner says
+	Digest     Digest     `json:"digest,omitempty"`
+	Capability Capability `json:"capability"`
+	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
+	Verdict    string     `json:"verdict"` // allow, deny, ask, answer (the owner's), outcome (of an act), replay
+	Reason     string     `json:"reason"`  // matched grant, or why not
+	Bytes      int64      `json:"bytes,omitempty"`
+}

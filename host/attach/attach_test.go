@@ -25,7 +25,7 @@ type rows struct {
 
 func (r *rows) FileUsed(_ context.Context, d host.Digest) (bool, error) { return r.used[d], nil }
 func (r *rows) AgentBytes(context.Context, host.AgentID) (int64, error) { return r.bytes, nil }
-func from(s string) func(context.Context) (io.ReadCloser, error) { return reader(strings.NewReader(s)) }
+func from(s string) func(context.Context) (io.ReadCloser, error)        { return reader(strings.NewReader(s)) }
 
 func reader(r io.Reader) func(context.Context) (io.ReadCloser, error) {
 	return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(r), nil }

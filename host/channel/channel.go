@@ -28,7 +28,8 @@ type Channel interface {
 	// sent. host.ErrInvalid, host.ErrDenied and host.ErrNotFound: it was refused for good.
 	// Any other error: nothing was sent, and a few more tries may do.
 	Send(ctx context.Context, o host.Outgoing) error
-	// Ready receives a value when sending may work again after host.ErrUnavailable.
+	// Ready receives a value when sending may work again after host.ErrUnavailable, and when all
+	// of a backlog is delivered (host.Message.More).
 	Ready() <-chan struct{}
 	// Show is for what happens during a turn: progress, partial text. It never blocks
 	// and may be dropped.

@@ -24,6 +24,7 @@ type file struct {
 	Engine    engineTable              `toml:"engine"`
 	Network   networkTable             `toml:"network"`
 	Mounts    mountsTable              `toml:"mounts"`
+	Channels  channelsTable            `toml:"channels"`
 	Roles     map[string]roleTable     `toml:"roles"`
 	Routes    []routeTable             `toml:"routes"`
 }
@@ -58,6 +59,13 @@ type storeTable struct {
 
 type networkTable struct {
 	Proxy string `toml:"proxy"`
+}
+
+type channelsTable struct {
+	WhatsApp struct {
+		OwnNumber bool     `toml:"own_number"`
+		Owners    []string `toml:"owners"`
+	} `toml:"whatsapp"`
 }
 
 type mountsTable struct {

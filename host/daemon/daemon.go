@@ -22,6 +22,7 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/broker"
 	"github.com/nanoclaw/nanoclaw/host/channel"
 	"github.com/nanoclaw/nanoclaw/host/channel/console"
+	"github.com/nanoclaw/nanoclaw/host/channel/whatsapp"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/router"
 	"github.com/nanoclaw/nanoclaw/host/schedule"
@@ -59,6 +60,7 @@ type Daemon struct {
 	ready   chan struct{} // closed when the plugins were read once
 	agents  *agent.Manager
 	console *console.Console
+	wa      *whatsapp.WhatsApp
 	router  *router.Router
 	owner   *broker.Approvals
 	tasks   *schedule.Scheduler
@@ -95,6 +97,9 @@ func (d *Daemon) use(cfg *config.Config) {
 		Delegate: d.delegate, Tasks: d.book, Messages: messenger{d}, Files: files{d},
 		Log: d.log.Named("broker"),
 	}, nil)})
+	d.wa.Use(whatsapp.Settings{
+		Assistant: cfg.Assistant.Name, OwnNumber: cfg.WhatsApp.OwnNumber, Owners: cfg.WhatsApp.Owners,
+	})
 	d.router.SetStale(cfg.Assistant.StaleAfter)
 	d.useRoutes(context.Background())
 }
@@ -194,8 +199,9 @@ func (d *Daemon) openAgents() {
 
 func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
+	d.openWhatsApp()
 	d.router = router.New(router.Config{
-		Store: d.store, Files: d.files, Channels: []channel.Channel{d.console},
+		Store: d.store, Files: d.files, Channels: []channel.Channel{d.console, d.wa},
 		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Notice: d.tell, Retry: d.opt.Retry, Grace: grace,
 		Log: d.log.Named("router"),
 	})
@@ -215,6 +221,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/status", d.serveStatus)
 	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
 	mux.HandleFunc("POST /v1/turns/{id}/retry", d.serveRetry)
+	mux.HandleFunc("POST /v1/whatsapp/unlink", d.serveUnlink)
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
 	d.wg.Go(func() { d.watch(d.ctx) }) // reads plugins/ at once: compiling a new file takes seconds
@@ -223,9 +230,10 @@ func (d *Daemon) serve(ctx context.Context) error {
 	return nil
 }
 
-// Reload makes the host look at its configuration, at plugins/ and at the tasks now.
+// Reload makes the host look at its configuration, at plugins/, at the tasks and for a linked phone now.
 func (d *Daemon) Reload() {
 	d.tasks.Poke()
+	d.wa.Look()
 	select {
 	case d.poke <- struct{}{}:
 	default:
@@ -315,6 +323,7 @@ func StateEntry(name string) string {
 		"admitted": "compiled plugins", "chat_history": "lines typed in chat", "install-id": "label of containers",
 		"files": "attachments, by digest", "received": "files that agents sent to chat",
 		"secrets": "what nanoclaw secret set stored", "nanoclaw.log": "what the host logged",
+		"whatsapp.db": "keys of the linked phone: first nanoclaw channel rm whatsapp",
 	}
 	if strings.Contains(name, "-schema-") {
 		return "the database from before an upgrade"

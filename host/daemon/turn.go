@@ -307,7 +307,7 @@ func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 		Runtime: d.config().Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
 		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running + st.Spares, Spares: st.Spares,
 		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
-		Channels: []string{d.console.Name()}, Budgets: budgets, Pending: pending,
+		Channels: d.channels(), Budgets: budgets, Pending: pending,
 	}
 	for _, k := range d.skills.List() {
 		s.Skills = append(s.Skills, SkillRow{File: k.File, Name: string(k.Name), State: string(k.State), Why: k.Why})

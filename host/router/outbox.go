@@ -56,6 +56,7 @@ func (r *Router) sendLoop() {
 				select {
 				case <-c.Ready():
 					h.release(c.Name())
+					r.unhold(c.Name())
 					r.flush()
 				case <-r.ctx.Done():
 					return

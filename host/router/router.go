@@ -57,6 +57,7 @@ type Router struct {
 
 	mu      sync.Mutex
 	workers map[host.AgentID]*worker
+	held    map[host.AgentID]host.Agent // wait for the rest of a backlog
 	closed  bool
 	routes  []host.Route
 	stale   time.Duration // older messages are not answered; 0 = all are
@@ -70,7 +71,8 @@ var errShutdown = errors.New("the host is stopping")
 func New(cfg Config) *Router {
 	r := &Router{
 		cfg: cfg, channels: make(map[string]channel.Channel), outbox: make(chan struct{}, 1),
-		workers: make(map[host.AgentID]*worker), closing: make(chan struct{}),
+		workers: make(map[host.AgentID]*worker),
+		held:    make(map[host.AgentID]host.Agent), closing: make(chan struct{}),
 	}
 	for _, c := range cfg.Channels {
 		r.channels[c.Name()] = c
@@ -179,7 +181,10 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 	if err := r.cfg.Store.EnsureAgent(ctx, a); err != nil {
 		return err
 	}
-	wakes := may && engaged(t, m)
+	wakes := may && !m.Quiet && engaged(t, m)
+	if m.Below != "" {
+		m.Text += "\n\n" + m.Below
+	}
 	if !may { // nor may it fill the disk
 		m = withoutFiles(m)
 	}
@@ -214,7 +219,11 @@ func (r *Router) queue(ctx context.Context, a host.Agent, m host.Message, wakes 
 	failpoint.Hit(failpoint.InboundCommitted)
 	if fresh && wakes {
 		r.show(a, host.Event{Stage: host.StageQueued})
-		r.wake(a)
+		if m.More {
+			r.hold(a)
+		} else {
+			r.wake(a)
+		}
 	}
 	return fresh, nil
 }
@@ -296,6 +305,29 @@ func (r *Router) Notify(ctx context.Context, o host.Outgoing) error {
 	}
 	r.flush()
 	return nil
+}
+
+// hold lets the agent wait until its channel says that a backlog is there as a whole.
+func (r *Router) hold(a host.Agent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held[a.ID] = a
+}
+
+// unhold wakes the agents that waited for a channel.
+func (r *Router) unhold(channel string) {
+	r.mu.Lock()
+	var now []host.Agent
+	for id, a := range r.held {
+		if a.Channel == channel {
+			now = append(now, a)
+			delete(r.held, id)
+		}
+	}
+	r.mu.Unlock()
+	for _, a := range now {
+		r.wake(a)
+	}
 }
 
 func (r *Router) show(a host.Agent, e host.Event) {
