@@ -61,6 +61,9 @@ func (s *session) parse(e *events.Message) (host.Message, error) {
 			slices.ContainsFunc(sender.also, func(n string) bool { return slices.Contains(set.Owners, n) }),
 		Quiet: e.Message.GetReactionMessage() != nil,
 	}
+	if c.file != nil {
+		m.Text, m.Below, m.Files = c.caption, "", []host.File{s.fileOf(c)}
+	}
 	for _, n := range chat.also {
 		m.ChatAlso = append(m.ChatAlso, host.ChatID(n))
 	}
@@ -180,10 +183,12 @@ type content struct {
 	about   string // what cannot be said in text
 	reacted string // ID of the message that got a reaction
 	context *waE2E.ContextInfo
+	file    attached // nil = none that can be fetched
+	name    string   // of file
+	caption string   // of file
 }
 
-// contentOf reads a message. Files are named and not fetched yet: whoever adds that finds them here,
-// as what whatsmeow's DownloadToFile takes.
+// contentOf reads a message.
 func contentOf(m *waE2E.Message) content {
 	switch {
 	case m.GetConversation() != "":
@@ -199,23 +204,20 @@ func contentOf(m *waE2E.Message) content {
 		}
 		return c
 	case m.GetImageMessage() != nil:
-		x := m.GetImageMessage()
-		return file(x.GetCaption(), "image", "", x.GetFileLength(), x.GetContextInfo())
+		return file(m.GetImageMessage(), m.GetImageMessage().GetCaption(), "image", "")
 	case m.GetVideoMessage() != nil:
-		x := m.GetVideoMessage()
-		return file(x.GetCaption(), "video", "", x.GetFileLength(), x.GetContextInfo())
+		return file(m.GetVideoMessage(), m.GetVideoMessage().GetCaption(), "video", "")
 	case m.GetDocumentMessage() != nil:
 		x := m.GetDocumentMessage()
-		return file(x.GetCaption(), "document", x.GetFileName(), x.GetFileLength(), x.GetContextInfo())
+		return file(x, x.GetCaption(), "document", x.GetFileName())
 	case m.GetAudioMessage() != nil:
 		x, kind := m.GetAudioMessage(), "audio"
 		if x.GetPTT() {
 			kind = "voice message"
 		}
-		return file("", kind, "", x.GetFileLength(), x.GetContextInfo())
+		return file(x, "", kind, "")
 	case m.GetStickerMessage() != nil:
-		x := m.GetStickerMessage()
-		return file("", "sticker", "", x.GetFileLength(), x.GetContextInfo())
+		return file(m.GetStickerMessage(), "", "sticker", "")
 	}
 	return place(m)
 }
@@ -249,15 +251,6 @@ func place(m *waE2E.Message) content {
 		}
 	}
 	return content{}
-}
-
-// file is a message that came with a file.
-func file(caption, kind, name string, size uint64, c *waE2E.ContextInfo) content {
-	about := fmt.Sprintf("[%s, %d bytes]", strings.TrimSpace(kind+" "+oneLine(name, maxName)), size)
-	if strings.TrimSpace(caption) == "" {
-		return content{text: about, context: c}
-	}
-	return content{text: caption, about: about, context: c}
 }
 
 // oneLine is what somebody chose to be called, fit for a line of ours.

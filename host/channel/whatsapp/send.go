@@ -48,14 +48,13 @@ func (w *WhatsApp) Send(ctx context.Context, o host.Outgoing) error {
 			return fmt.Errorf("%w: too many messages at once", host.ErrUnavailable)
 		}
 	}
-	_, err = s.cli.SendMessage(
-		ctx,
-		to,
-		s.compose(o, to, set),
-		whatsmeow.SendRequestExtra{ID: s.id(o.ID), Timeout: answerIn},
-	)
+	m, err := s.compose(ctx, o, to, set)
+	if err == nil {
+		_, err = s.cli.SendMessage(ctx, to, m, whatsmeow.SendRequestExtra{ID: s.id(o.ID), Timeout: answerIn})
+		err = outcome(err)
+	}
 	w.tell(show{chat: o.Chat, over: true})
-	return outcome(err)
+	return err
 }
 
 // outcome sorts what SendMessage answers by what is known of the message.
@@ -87,17 +86,20 @@ func outcome(err error) error {
 }
 
 // compose makes the message of o.
-func (s *session) compose(o host.Outgoing, to types.JID, set Settings) *waE2E.Message {
+func (s *session) compose(ctx context.Context, o host.Outgoing, to types.JID, set Settings) (*waE2E.Message, error) {
 	answered, known := s.recent.get(o.Chat, o.ReplyTo)
-	if known && o.Kind == host.OutReply && isEmoji(o.Text) {
-		return s.cli.BuildReaction(to, answered.sender, answered.id, o.Text)
+	if known && o.File == nil && o.Kind == host.OutReply && isEmoji(o.Text) {
+		return s.cli.BuildReaction(to, answered.sender, answered.id, o.Text), nil
 	}
 	text := o.Text
-	if !set.OwnNumber && set.Assistant != "" {
+	if !set.OwnNumber && set.Assistant != "" && text != "" {
 		text = set.Assistant + ": " + text
 	}
+	if o.File != nil {
+		return s.upload(ctx, o.File, text)
+	}
 	if to.Server != types.GroupServer {
-		return &waE2E.Message{Conversation: proto.String(text)}
+		return &waE2E.Message{Conversation: proto.String(text)}, nil
 	}
 	c := &waE2E.ContextInfo{}
 	text, c.MentionedJID = mention(text, s.recent.people(o.Chat))
@@ -105,7 +107,7 @@ func (s *session) compose(o host.Outgoing, to types.JID, set Settings) *waE2E.Me
 		c.StanzaID, c.Participant = proto.String(answered.id), proto.String(answered.sender.String())
 		c.QuotedMessage = &waE2E.Message{Conversation: proto.String(answered.text)}
 	}
-	return &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{Text: proto.String(text), ContextInfo: c}}
+	return &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{Text: proto.String(text), ContextInfo: c}}, nil
 }
 
 // mention makes "@Name" of people of the chat what WhatsApp understands. Longer names go first.

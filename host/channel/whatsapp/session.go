@@ -204,7 +204,7 @@ func (s *session) commit(e *events.Message) (m host.Message, err error) {
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	if m, err = s.parse(e); err != nil || m.Text == "" {
+	if m, err = s.parse(e); err != nil || m.Text == "" && len(m.Files) == 0 {
 		return m, err
 	}
 	s.recent.add(m, e)

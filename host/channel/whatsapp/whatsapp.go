@@ -48,6 +48,7 @@ type state struct {
 var (
 	_ channel.Channel = (*WhatsApp)(nil)
 	_ channel.Limited = (*WhatsApp)(nil)
+	_ channel.Filer   = (*WhatsApp)(nil)
 )
 
 // New returns a channel that does nothing until Run.
