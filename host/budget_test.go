@@ -77,7 +77,7 @@ var budget = []sum{
 		// people with several numbers (120).
 		// And programs as engines: their settings (host/config/exec.go, 80), their model's address and
 		// credentials (host/model/upstream.go, 65), a Docker Sandbox's key.
-		9900,
+		10050,
 	},
 	// Raised from 3,500: programs as engines (cmd/nanoclaw-runner, 500): their start and end beside a
 	// reaper, Claude Code's sessions, the role's tools as an MCP server, the way to the proxy.
