@@ -72,7 +72,8 @@ var arrows = map[string][]string{
 	// Commands that need no running host use the package that does the job; `audit` reads the
 	// log's files. The source of sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"cmd/nanoclaw/internal/kit", "cmd/nanoclaw/internal/service", "cmd/nanoclaw/internal/wizard", "host", "host/audit", "host/channel/console", "host/config", "host/container",
+		"cmd/nanoclaw/internal/kit", "cmd/nanoclaw/internal/service", "cmd/nanoclaw/internal/wizard", "host",
+		"host/audit", "host/channel/console", "host/config", "host/container",
 		"host/daemon", "host/secret", "host/skill", "sdk/module", "sdk/wire",
 	},
 	// It is above the daemon: test cases are calls in agent containers.

@@ -37,6 +37,9 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	if err == nil {
 		err = unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0)
 	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(int(keys.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 120})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
