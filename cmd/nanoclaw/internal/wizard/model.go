@@ -58,6 +58,9 @@ func (w *Wizard) model(ctx context.Context) (done bool, err error) {
 		}
 		w.edits, w.key, w.keyAs = w.edits[:before], "", ""
 		w.Given = map[string]string{}
+		if base := given["base-url"]; base != "" && provider != other { // of these nobody is asked
+			w.Given["base-url"] = base
+		}
 	}
 }
 
