@@ -13,7 +13,9 @@ import (
 )
 
 // runSkill runs the command line and answers its exit code, stdout and stderr.
-func runSkill(args ...string) (int, string, string) { return runCommand(append([]string{"skill"}, args...)...) }
+func runSkill(args ...string) (int, string, string) {
+	return runCommand(append([]string{"skill"}, args...)...)
+}
 
 func runCommand(args ...string) (int, string, string) {
 	var stdout, stderr bytes.Buffer
