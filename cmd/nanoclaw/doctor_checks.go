@@ -74,7 +74,8 @@ func (d *doctor) fix(ctx context.Context, yes bool) error {
 	return s.ensureGVisor(ctx)
 }
 
-// examine runs every check. What needs what is not there says so, so that every row is always there.
+// examine runs every check. One that needs what is not there says so; those of the daemon are there
+// when one answers.
 func (d *doctor) examine(ctx context.Context) {
 	d.checkConfig()
 	d.withConfig("reach", d.checkReach)

@@ -30,6 +30,8 @@ const (
 	noSpace     = 256 << 20
 	clockOff    = 5 * time.Second // a warning: schedules and logs are off by as much
 	clockWrong  = 2 * time.Minute // certificates and one-time codes fail
+
+	tryTurn = 3 * time.Minute // it compiles two skills first
 )
 
 // checkReach is `nanoclaw check` in one line: with a problem, no host starts.
@@ -277,7 +279,7 @@ func spaceRow(dir string, free uint64, noFiles bool) check {
 // checkTurn has a message answered: by a host of its own with a state of its own, the skill agent of
 // the role that answers the console, and the offline model. So it costs nothing, and leaves nothing.
 func (d *doctor) checkTurn(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, tryContainer)
+	ctx, cancel := context.WithTimeout(ctx, tryTurn)
 	defer cancel()
 	began := time.Now()
 	reply, err := d.turn(ctx)
