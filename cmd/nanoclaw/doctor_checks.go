@@ -308,7 +308,8 @@ func (d *doctor) withEngine(ctx context.Context, f func(context.Context, *daemon
 func (d *doctor) checkPlugins() {
 	files, err := filepath.Glob(filepath.Join(d.cfg.SkillsDir, "*.wasm"))
 	if err != nil || len(files) == 0 {
-		d.add(failure("skills", "make build", fmt.Errorf("%s holds no .wasm file: agents cannot even answer", d.cfg.SkillsDir)))
+		d.add(failure("skills", "make build",
+			fmt.Errorf("%s holds no .wasm file: agents cannot even answer", d.cfg.SkillsDir)))
 		return
 	}
 	var names, wrong []string
@@ -325,7 +326,8 @@ func (d *doctor) checkPlugins() {
 		role := d.cfg.Roles[name]
 		for _, k := range append([]host.SkillName{role.Brain}, role.Skills...) {
 			if _, err := skill.Find(d.cfg.SkillsDir, k); err != nil {
-				d.add(failure("skills", "put its file there, or take it out of the role", fmt.Errorf("role %s lists %q: %w", name, k, err)))
+				d.add(failure("skills", "put its file there, or take it out of the role",
+					fmt.Errorf("role %s lists %q: %w", name, k, err)))
 				return
 			}
 		}

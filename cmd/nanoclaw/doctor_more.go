@@ -54,7 +54,8 @@ func (d *doctor) checkSecrets() {
 	worst := ok("secrets", "%s", "none")
 	dir := filepath.Dir(host.SecretFile(d.cfg.StateDir, "x"))
 	if st, err := os.Stat(dir); err == nil && st.Mode().Perm()&0o077 != 0 {
-		worst = failure("secrets", "nanoclaw doctor --fix", fmt.Errorf("%s has mode %v: others can look into it", dir, st.Mode().Perm()))
+		worst = failure("secrets", "nanoclaw doctor --fix",
+			fmt.Errorf("%s has mode %v: others can look into it", dir, st.Mode().Perm()))
 	}
 	all := listSecrets(d.cfg)
 	for _, s := range all {
@@ -100,7 +101,8 @@ func daemonRows(i container.Info, now time.Time) []check {
 
 func apiRow(i container.Info) check {
 	if older(i.APIVersion, oldestAPI) {
-		return failure("api", "install Docker 20.10 or newer", fmt.Errorf("version %s, needed is %s", i.APIVersion, oldestAPI))
+		return failure("api", "install Docker 20.10 or newer",
+			fmt.Errorf("version %s, needed is %s", i.APIVersion, oldestAPI))
 	}
 	return ok("api", "version %s", i.APIVersion)
 }
@@ -122,7 +124,8 @@ func rootlessRow(i container.Info) check {
 	case !slices.Contains(i.Security, "name=rootless"):
 		return ok("rootless", "no: whoever may use this daemon is root on its machine")
 	case i.CgroupDriver == "none":
-		return failure("rootless", "let systemd delegate cgroups to this user: https://rootlesscontaine.rs/getting-started/common/cgroup2/",
+		return failure("rootless", "let systemd delegate cgroups to this user: "+
+			"https://rootlesscontaine.rs/getting-started/common/cgroup2/",
 			errors.New("a rootless daemon without cgroups bounds no agent"))
 	}
 	return ok("rootless", "yes: what breaks out of a container has this user's rights")
@@ -135,7 +138,8 @@ func cgroupRow(i container.Info) check {
 	case len(i.Unlimited) == 0:
 		return ok("cgroup", "%s", about)
 	case slices.Equal(i.Unlimited, []string{"swap"}):
-		return warning("cgroup", "boot with swapaccount=1, or without swap", "%s; agents may use swap beyond their memory", about)
+		return warning("cgroup", "boot with swapaccount=1, or without swap", 
+			"%s; agents may use swap beyond their memory", about)
 	}
 	return failure("cgroup", fix, fmt.Errorf("%s; it cannot limit %s", about, strings.Join(i.Unlimited, ", ")))
 }
@@ -150,7 +154,8 @@ func clockRow(daemons string, now time.Time) check {
 	off := there.Sub(now).Abs().Round(time.Second)
 	switch {
 	case off >= clockWrong:
-		return failure("clock", fix, fmt.Errorf("it is %s here and %s on the daemon's machine", now.UTC().Format(time.RFC3339), daemons))
+		return failure("clock", fix,
+			fmt.Errorf("it is %s here and %s on the daemon's machine", now.UTC().Format(time.RFC3339), daemons))
 	case off >= clockOff:
 		return warning("clock", fix, "%s apart from the daemon's machine", off)
 	}
@@ -205,7 +210,8 @@ func (d *doctor) checkModel(ctx context.Context) {
 		}
 		tried[about] = true
 		if err := daemon.TryModel(ctx, d.cfg, d.vault, role, ""); err != nil {
-			d.add(failure("model", "nanoclaw setup tries another key or model", fmt.Errorf("%s, of role %s: %w", about, name, err)))
+			d.add(failure("model", "nanoclaw setup tries another key or model",
+				fmt.Errorf("%s, of role %s: %w", about, name, err)))
 			return
 		}
 		answers = append(answers, about)
@@ -225,14 +231,16 @@ func (d *doctor) checkChannels(ctx context.Context) {
 	if cl, err := daemon.Dial(ctx, d.cfg.StateDir); err == nil {
 		s, err := cl.Status(ctx)
 		if err != nil {
-			d.add(failure("channels", "stop the host and start it again", fmt.Errorf("a host runs, and does not answer: %w", err)))
+			d.add(failure("channels", "stop the host and start it again",
+				fmt.Errorf("a host runs, and does not answer: %w", err)))
 			return
 		}
 		have, about = s.Channels, fmt.Sprintf("the host runs (pid %d, %s)", s.PID, s.Version)
 	}
 	for _, r := range d.cfg.Routes {
 		if !slices.ContainsFunc(have, func(c string) bool { name, _, _ := strings.Cut(c, " "); return name == r.Channel }) {
-			d.add(warning("channels", "nanoclaw channel add "+r.Channel, "%s; a route is for channel %q, which is not there", about, r.Channel))
+			d.add(warning("channels", "nanoclaw channel add "+r.Channel,
+				"%s; a route is for channel %q, which is not there", about, r.Channel))
 			return
 		}
 	}
@@ -287,7 +295,12 @@ func (d *doctor) checkTurn(ctx context.Context) {
 		d.add(failure("turn", "the rows above say what it needs; 'nanoclaw logs' and --verbose say more", err))
 		return
 	}
-	d.add(ok("turn", "a message was answered through a container and WASM in %.1f s: %.40q", time.Since(began).Seconds(), reply))
+	through := "a container and WASM"
+	if d.cfg.Engine.Runtime == daemon.RuntimeNone {
+		through = "WASM"
+	}
+	reply, _, _ = strings.Cut(reply, "\n")
+	d.add(ok("turn", "a message was answered through %s in %.1f s: %.40q", through, time.Since(began).Seconds(), reply))
 }
 
 func (d *doctor) turn(ctx context.Context) (reply string, err error) {
@@ -303,7 +316,9 @@ func (d *doctor) turn(ctx context.Context) (reply string, err error) {
 	if err != nil {
 		return "", err
 	}
-	h, err := daemon.Start(ctx, daemon.Options{Config: cfg, Log: hclog.NewNullLogger(), Vault: secret.NewVault(), Version: Version})
+	h, err := daemon.Start(ctx, daemon.Options{
+		Config: cfg, Log: hclog.NewNullLogger(), Vault: secret.NewVault(), Version: Version,
+	})
 	if err != nil {
 		return "", err
 	}
@@ -350,8 +365,8 @@ func (d *doctor) turnConfig(dir string) (cfg *config.Config, say string, err err
 		}
 	}
 	text := fmt.Sprintf("[model]\nprovider = \"offline\"\n[skills]\ndir = %q\n[engine]\nmax_spares = 0\n[roles.main]\n"+
-		"description = \"of doctor\"\nprompt = \"Answer.\"\nagent = %q\nskills = [%s]\n[[routes]]\nchannel = \"console\"\nchat = \"*\"\n"+
-		"role = \"main\"\n", plugins, role.Brain, quoted(skills))
+		"description = \"of doctor\"\nprompt = \"Answer.\"\nagent = %q\nskills = [%s]\n[[routes]]\nchannel = \"console\"\n"+
+		"chat = \"*\"\n		"role = \"main\"\n", plugins, role.Brain, quoted(skills))
 	if role.Runtime != "" {
 		text = strings.Replace(text, "agent = ", fmt.Sprintf("runtime = %q\nagent = ", role.Runtime), 1)
 	}

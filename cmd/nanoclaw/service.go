@@ -155,7 +155,8 @@ func (a *app) unit(cfg *config.Config, m *service.Machine) (u service.Unit, err 
 func unseen(cfg *config.Config) (out []string) {
 	for _, s := range listSecrets(cfg) {
 		if env, ok := strings.CutPrefix(s.Source, "env "); ok {
-			out = append(out, fmt.Sprintf("the service will not see %s of your shell: 'nanoclaw secret set NAME --from-env %s', "+
+			out = append(out, fmt.Sprintf("the service will not see %s of your shell: "+
+				"'nanoclaw secret set NAME --from-env %s', "+
 				"and { secret = \"NAME\" } in place of { env = … } for %s", env, env, s.Name))
 		}
 	}

@@ -95,7 +95,8 @@ func (a *app) wizard(root *cobra.Command, given map[string]string) (*wizard.Wiza
 			return out.String(), err
 		},
 		Docker: func(ctx context.Context) error {
-			if cfg, err := a.load(path); a.runtime == daemon.RuntimeNone || err == nil && cfg.Engine.Runtime == daemon.RuntimeNone {
+			cfg, err := a.load(path)
+			if a.runtime == daemon.RuntimeNone || err == nil && cfg.Engine.Runtime == daemon.RuntimeNone {
 				return nil
 			}
 			docker, _, err := d.ask(ctx)

@@ -54,7 +54,8 @@ func Home() (string, error) {
 	if dir := xdg("XDG_CONFIG_HOME", ".config"); dir != "" {
 		return filepath.Join(dir, "nanoclaw", fileName), nil
 	}
-	return "", fmt.Errorf("%w: there is no home directory for a configuration; name one with --config FILE", host.ErrNotFound)
+	return "", fmt.Errorf("%w: there is no home directory for a configuration; name one with --config FILE",
+		host.ErrNotFound)
 }
 
 // xdg is a base directory, "" when there is none. A relative one is ignored, as its standard says.

@@ -107,7 +107,8 @@ func (w *Wizard) findPlugins(dir string) error {
 		return nil
 	}
 	if w.Plugins == "" {
-		return fmt.Errorf("%w: there are no skills in %s nor beside this program; 'make build' makes them", host.ErrNotFound, dir)
+		return fmt.Errorf("%w: there are no skills in %s nor beside this program; 'make build' makes them",
+			host.ErrNotFound, dir)
 	}
 	w.edits = append(w.edits, edit{"skills", "dir", quote(w.Plugins)})
 	return nil
@@ -149,7 +150,8 @@ func (w *Wizard) byHand(why string) error {
 			lines = append(lines, fmt.Sprintf("  [%s] %s = %s", e.table, e.key, e.value))
 		}
 	}
-	return fmt.Errorf("%w: %s cannot be changed by itself: %s\nthese are wanted in it; write them, and choose \"keep\":\n%s",
+	return fmt.Errorf("%w: %s cannot be changed by itself: %s\n"+
+		"these are wanted in it; write them, and choose \"keep\":\n%s",
 		host.ErrInvalid, w.Config, why, strings.Join(lines, "\n"))
 }
 

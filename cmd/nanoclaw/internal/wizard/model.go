@@ -126,7 +126,8 @@ func (w *Wizard) known(ctx context.Context, provider string) error {
 		w.edits = append(w.edits, edit{table, "api_key", quote("proxy-managed")})
 		return nil
 	}
-	return w.askKey(ctx, provider, map[string]string{anthropic: "ANTHROPIC_API_KEY", openai: "OPENAI_API_KEY"}[provider], false)
+	usual := map[string]string{anthropic: "ANTHROPIC_API_KEY", openai: "OPENAI_API_KEY"}[provider]
+	return w.askKey(ctx, provider, usual, false)
 }
 
 func (w *Wizard) otherServer(ctx context.Context) error {

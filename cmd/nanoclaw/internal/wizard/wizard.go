@@ -219,9 +219,14 @@ func (w *Wizard) name(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	name, err := w.ask(ctx, Question{
-		Flag: "name", Title: "What is the assistant called?", Help: "@ and this name calls it in groups.", Default: "Andy", Check: plain(40),
+		Flag: "name", Title: "What is the assistant called?",
+		Help: "@ and this name calls it in groups.", Default: "Andy", Check: plain(40),
 	})
-	if name = strings.TrimSpace(name); err == nil && (w.cfg == nil && name != "Andy" || w.cfg != nil && name != w.cfg.Assistant.Name) {
+	was := "Andy"
+	if w.cfg != nil {
+		was = w.cfg.Assistant.Name
+	}
+	if name = strings.TrimSpace(name); err == nil && name != was {
 		w.edits = append(w.edits, edit{"assistant", "name", quote(name)})
 	}
 	return false, err
@@ -254,7 +259,8 @@ func (w *Wizard) whatsapp(ctx context.Context) (done bool, err error) {
 	}
 	chat, err := w.ask(ctx, Question{
 		Flag: "main-chat", Title: "Which chat is the main one?", Default: "later",
-		Help: "An ID of 'nanoclaw channel list', or \"later\": 'nanoclaw route add whatsapp CHAT main' does it then.", Check: plain(200),
+		Help:  "An ID of 'nanoclaw channel list', or \"later\": 'nanoclaw route add whatsapp CHAT main' does it then.",
+		Check: plain(200),
 	})
 	if chat = strings.TrimSpace(chat); err != nil || chat == "later" {
 		return false, err
