@@ -138,7 +138,7 @@ func cgroupRow(i container.Info) check {
 	case len(i.Unlimited) == 0:
 		return ok("cgroup", "%s", about)
 	case slices.Equal(i.Unlimited, []string{"swap"}):
-		return warning("cgroup", "boot with swapaccount=1, or without swap", 
+		return warning("cgroup", "boot with swapaccount=1, or without swap",
 			"%s; agents may use swap beyond their memory", about)
 	}
 	return failure("cgroup", fix, fmt.Errorf("%s; it cannot limit %s", about, strings.Join(i.Unlimited, ", ")))
@@ -365,8 +365,8 @@ func (d *doctor) turnConfig(dir string) (cfg *config.Config, say string, err err
 		}
 	}
 	text := fmt.Sprintf("[model]\nprovider = \"offline\"\n[skills]\ndir = %q\n[engine]\nmax_spares = 0\n[roles.main]\n"+
-		"description = \"of doctor\"\nprompt = \"Answer.\"\nagent = %q\nskills = [%s]\n[[routes]]\nchannel = \"console\"\n"+
-		"chat = \"*\"\n		"role = \"main\"\n", plugins, role.Brain, quoted(skills))
+		"description = \"of doctor\"\nprompt = \"Answer.\"\nagent = %q\nskills = [%s]\n"+
+		"[[routes]]\nchannel = \"console\"\nchat = \"*\"\nrole = \"main\"\n", plugins, role.Brain, quoted(skills))
 	if role.Runtime != "" {
 		text = strings.Replace(text, "agent = ", fmt.Sprintf("runtime = %q\nagent = ", role.Runtime), 1)
 	}

@@ -17,13 +17,12 @@ import (
 // lab is a machine for the wizard: what is there, what people answer, and what was done.
 type lab struct {
 	*Wizard
-	t       *testing.T
-	answers map[string]string // by the title's first word that is known; see answer
-	asked   []Question
-	did     []string
-	said    strings.Builder
-	kept    string
-	tried   []string // keys
+	t     *testing.T
+	asked []Question
+	did   []string
+	said  strings.Builder
+	kept  string
+	tried []string // keys
 }
 
 func newLab(t *testing.T, given map[string]string) *lab {
