@@ -38,7 +38,7 @@ var budget = []sum{
 		"trusted core",
 		[]string{
 			"host", "host/audit", "host/secret", "host/broker", "host/skill", "host/container",
-			"host/agent", "host/store", "host/failpoint", "sdk/wire/*", "sdk/module",
+			"host/agent", "host/attach", "host/store", "host/failpoint", "sdk/wire/*", "sdk/module",
 		},
 		// Raised from 4,000 by the first whole version. What is over is checks that the design
 		// asks for by name: the scan of hostile modules (sdk/module, 660 lines, which its list did
@@ -52,9 +52,13 @@ var budget = []sum{
 		// host/store, 480), a chain of rows with files, anchor and its check (host/audit, 350), tasks
 		// for other agents (170), a clock that stands still (80). And by delivery that holds: the
 		// journal, schedules, histories and the search in them, retention, messages and routes as rows
-		// (host/broker and host/store, 1,400).
+		// (host/broker and host/store, 1,400). And by attachments, names, types and sizes of which are a
+		// stranger's word: where they are kept, whose they are, what a model is shown, what is sent (620).
+		// And by programs as engines: the proxy that has their keys (host/broker/proxy.go, 330: endpoints,
+		// headers, what a model's server must not be asked to do, counting of streams), their images
+		// (host/container, 60), their containers (host/agent, 40).
 		// It is to come down again, not up: see CHANGELOG.
-		10100,
+		11300,
 	},
 	{
 		"adapters",
@@ -68,15 +72,21 @@ var budget = []sum{
 		// 160), retries, fallbacks, silence and tokens that nobody counted (100), providers by name
 		// and kind, settings of skills (host/config, 120). And by capabilities that hold: the way that
 		// private data takes through roles and directories, and what may be mounted (host/config, 350),
-		// the owner's commands, delegates, log (host/daemon, 370).
-		8000,
+		// the owner's commands, delegates, log (host/daemon, 370). WhatsApp is 1,300 of it: pairing with a
+		// sentence for each way in which it fails (200), delivery that loses and doubles nothing (250),
+		// people with several numbers (120).
+		// And programs as engines: their settings (host/config/exec.go, 80), their model's address and
+		// credentials (host/model/upstream.go, 65), a Docker Sandbox's key.
+		9900,
 	},
-	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 3500},
+	// Raised from 3,500: programs as engines (cmd/nanoclaw-runner, 500): their start and end beside a
+	// reaper, Claude Code's sessions, the role's tools as an MCP server, the way to the proxy.
+	{"WASM host and runner", []string{"host/wasm", "cmd/nanoclaw-runner"}, 4000},
 	// Raised from 3,000: audit, secret, grant, turn, task, history and route (900), the audit of a live
-	// container (170), gVisor by doctor --fix (110), the drawing of reach (100). And by the way in: the
-	// rows of doctor, one for each thing that a turn needs, and a real turn (400), service (180), what the
-	// wizard does to this machine (190).
-	{"command line", []string{"cmd/nanoclaw"}, 5100},
+	// container (170), gVisor by doctor --fix (110), the drawing of reach (100), the image of
+	// Claude Code (230), channel (130). And by the way in: the rows of doctor, one for each thing that a
+	// turn needs, and a real turn (400), service (180), what the wizard does to this machine (190).
+	{"command line", []string{"cmd/nanoclaw"}, 5600},
 	// Not in the design's four sums: what authors of skills build and test with. A running host
 	// has no use for it, so whoever audits one need not read it.
 	{"tools for skill authors", []string{"cmd/nanoclaw/internal/kit"}, 1600},
@@ -85,7 +95,7 @@ var budget = []sum{
 }
 
 // uncounted packages are linked into no program.
-var uncounted = []string{"host/daemon/bench", "host/model/modeltest"}
+var uncounted = []string{"host/daemon/bench", "host/model/modeltest", "host/channel/whatsapp/fakewa"}
 
 // pkg is one package: all its files that are not tests, whatever they are built for.
 type pkg struct {
@@ -131,7 +141,7 @@ func (s sum) count(tree map[string]*pkg) (n int) {
 }
 
 func (s sum) has(path string) bool {
-	return slices.ContainsFunc(s.packages, func(want string) bool {
+	return !slices.Contains(uncounted, path) && slices.ContainsFunc(s.packages, func(want string) bool {
 		root, all := strings.CutSuffix(want, "/*")
 		return path == root || all && under(path, root)
 	})

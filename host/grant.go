@@ -20,7 +20,7 @@ type Effective struct {
 
 // Grants computes what role gives a skill with manifest m. A role gives fs (its own
 // workspace), kv, history (its own), llm and tool to every listed skill that asks; http needs a grant of
-// the role, agent needs delegates, message a chat or the key chats, task needs tasks = true.
+// the role, agent needs delegates, message a chat or the key chats or ModeOwn, task needs tasks = true.
 func Grants(role *Role, m *Manifest) Effective {
 	var e Effective
 	for _, n := range m.Capabilities {
@@ -47,7 +47,7 @@ func granted(role *Role, n Need) bool {
 	case CapTask:
 		return role.Tasks
 	case CapMessage:
-		return len(role.Messages) > 0 || role.Chats
+		return n.Mode == ModeOwn || len(role.Messages) > 0 || role.Chats
 	}
 	return false
 }

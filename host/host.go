@@ -65,10 +65,16 @@ type Message struct {
 	Text       string    //
 	Time       time.Time // when it was sent, as the channel says
 	Owner      bool      // sent by the owner of this installation
-	// Of messages in chats with others, where the channel knows; none of these is stored with it.
-	ChatName  string // what people call the chat
-	Mentioned bool   // it mentions the assistant's own account
-	ReplyToMe bool   // it answers a message of the assistant's
+	ChatName   string    // what people call the chat; it and the next seven are not stored
+	ChatAlso   []ChatID  // other names of the chat, which routes may use
+	SenderAlso []string  // other names of the sender, which rules may use
+	Mentioned  bool      // it mentions the assistant's own account
+	ReplyToMe  bool      // it answers a message of the assistant's
+	Quiet      bool      // it wakes nobody: a reaction
+	More       bool      // it is of a backlog: no turn begins before the channel's Ready
+	Below      string    // kept below the text, and calling nobody: what it answers, what came with it
+	// Files came with it. From a channel: with Open; text may be empty then. From the store: those kept.
+	Files []File
 }
 
 // Outgoing is one outbox row.
@@ -82,6 +88,7 @@ type Outgoing struct {
 	Text    string
 	ReplyTo string // external ID of the message answered
 	Kind    OutKind
+	File    *File // what is sent, with Text as its caption, which may be empty; nil = Text alone
 }
 
 // OutKind tells a channel how to show an outgoing message.
@@ -134,12 +141,24 @@ type Limits struct {
 	Workspace   wire.Quota
 }
 
+// ExecSkill stands for a role's program where rows name the skill.
+const ExecSkill SkillName = "exec"
+
+// Exec is a program that answers a role's turns in the place of a skill agent.
+type Exec struct {
+	Image   string   // as the Docker daemon knows it
+	Command []string // the program and its arguments
+	Preset  string   // wire.Preset…
+	Bypass  bool     // wire.Exec.Bypass
+}
+
 // Role is a named entry of nanoclaw.toml, resolved and frozen.
 type Role struct {
 	Name        RoleName
 	Description string
 	Prompt      string
-	Brain       SkillName   // skill agent that answers turns
+	Brain       SkillName   // skill agent that answers turns; "" with Exec
+	Exec        *Exec       // program that does so instead; nil = none
 	Skills      []SkillName // brain not included
 	Delegates   []RoleName
 	PublicWeb   bool          // GET and HEAD of public addresses, no credentials
@@ -302,12 +321,16 @@ type Need struct {
 	Name      Capability `json:"name" toml:"name"`
 	Reason    string     `json:"reason" toml:"-"`
 	Optional  bool       `json:"optional,omitempty" toml:"optional,omitempty"`
-	Mode      string     `json:"mode,omitempty" toml:"mode,omitempty"`             // fs: "ro" or "rw" (default)
+	Mode      string     `json:"mode,omitempty" toml:"mode,omitempty"`             // fs: "ro" or "rw"; message: "own"
 	Path      string     `json:"path,omitempty" toml:"path,omitempty"`             // fs: below the workspace
 	Hosts     []string   `json:"hosts,omitempty" toml:"hosts,omitempty"`           // http: patterns; empty: any granted
 	Methods   []string   `json:"methods,omitempty" toml:"methods,omitempty"`       // http; empty: any granted
 	PublicWeb bool       `json:"public_web,omitempty" toml:"public_web,omitempty"` // http: wants the public web
 }
+
+// ModeOwn narrows the need of message to files that go to the agent's own chat, where its replies go:
+// every role gives that.
+const ModeOwn = "own"
 
 // Need returns the need called name.
 func (m *Manifest) Need(name Capability) (Need, bool) {
@@ -362,20 +385,4 @@ type ModelChoice struct {
 	Model    string   // the provider's model ID
 	Blind    bool     // takes no images
 	Fallback []string // NAMEs, asked in turn when this one does not answer
-}
-
-// Decision is one audit entry: what was asked of the broker and what it said.
-type Decision struct {
-	Time       time.Time  `json:"time"`
-	Agent      AgentID    `json:"agent"`
-	Role       RoleName   `json:"role"`
-	Turn       TurnID     `json:"turn,omitempty"`
-	Call       string     `json:"call,omitempty"` // place in the turn
-	Skill      SkillName  `json:"skill"`          // as the runner says
-	Digest     Digest     `json:"digest,omitempty"`
-	Capability Capability `json:"capability"`
-	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
-	Verdict    string     `json:"verdict"` // allow, deny, ask, answer (the owner's), outcome (of an act), replay
-	Reason     string     `json:"reason"`  // matched grant, or why not
-	Bytes      int64      `json:"bytes,omitempty"`
 }

@@ -40,6 +40,7 @@ type CallRow struct {
 // TurnRow is a turn as its owner sees it.
 type TurnRow struct {
 	ID       TurnID    `json:"id"`
+	Parent   TurnID    `json:"parent,omitempty"` // that asked for it
 	Agent    AgentID   `json:"agent"`
 	Role     RoleName  `json:"role"`
 	State    string    `json:"state"` // running, done, failed or stopped
@@ -52,6 +53,14 @@ type TurnRow struct {
 	Messages []Said    `json:"messages,omitempty"`
 	Replies  []Said    `json:"replies,omitempty"`
 	Calls    []CallRow `json:"calls,omitempty"`
+	Tools    []ToolRow `json:"tools,omitempty"`    // of the last attempt, as its container said
+	Children []TurnRow `json:"children,omitempty"` // that it gave to other roles
+}
+
+// ToolRow is a tool that was called.
+type ToolRow struct {
+	Name string    `json:"name"` // public
+	At   time.Time `json:"at"`   // when it began
 }
 
 // Said is a message of a turn, in or out.
@@ -68,4 +77,20 @@ type TurnFilter struct {
 	Failed bool
 	Agent  string // how it begins
 	Last   int    // at most so many; needed
+}
+
+// Decision is one audit entry: what was asked of the broker and what it said.
+type Decision struct {
+	Time       time.Time  `json:"time"`
+	Agent      AgentID    `json:"agent"`
+	Role       RoleName   `json:"role"`
+	Turn       TurnID     `json:"turn,omitempty"`
+	Call       string     `json:"call,omitempty"` // place in the turn
+	Skill      SkillName  `json:"skill"`          // as the runner says
+	Digest     Digest     `json:"digest,omitempty"`
+	Capability Capability `json:"capability"`
+	Target     string     `json:"target"`  // host, key or model name: no path, query or secret
+	Verdict    string     `json:"verdict"` // allow, deny, ask, answer (the owner's), outcome (of an act), replay
+	Reason     string     `json:"reason"`  // matched grant, or why not
+	Bytes      int64      `json:"bytes,omitempty"`
 }

@@ -87,6 +87,9 @@ func Conversation(t Turn) []LLMMessage {
 		}
 		last := &out[len(out)-1]
 		last.Content = append(last.Content, Block{Type: wire.BlockText, Text: text})
+		for _, path := range m.Files {
+			last.Content = append(last.Content, Block{Type: wire.BlockFile, Path: path})
+		}
 	}
 	return out
 }

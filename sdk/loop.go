@@ -28,6 +28,7 @@ type Loop struct {
 
 	texts     []wire.SkillText // what readSkill reads
 	delegates bool             // delegateTool is offered
+	views     bool             // viewFile is offered
 }
 
 // readSkill is a tool of the loop's own: skills come with more instructions than fit into every
@@ -78,6 +79,7 @@ func (l *Loop) fill(t Turn) {
 		l.Tools = t.Tools
 		l.offerTexts(t.Skills)
 		l.offerDelegates(t.Delegates)
+		l.offerView(t.Attached)
 	}
 	if l.Steps <= 0 {
 		l.Steps = t.MaxSteps
@@ -167,6 +169,8 @@ func (l *Loop) call(blocks []Block) []Block {
 		results[i] = Block{Type: wire.BlockToolResult, ToolUseID: b.ID}
 		if b.Name == readSkill && l.texts != nil {
 			results[i] = l.text(b)
+		} else if b.Name == viewFile && l.views {
+			results[i] = view(b)
 		} else if b.Name == delegateTool && l.delegates {
 			continue
 		} else if l.offers(b.Name) {

@@ -43,3 +43,11 @@ func message(r MessageRequest) (a wire.MessageResponse, err error) {
 	body, status := abi.Message(req)
 	return a, decode(body, status, &a)
 }
+
+// SendFile sends a file to the agent's own chat, with a caption of at most wire.MaxCaption bytes or none,
+// and returns the message's ID. It takes the capability message, of which mode "own" is enough, and fs:
+// path is of a file that the skill may read. A turn that is run again sends nothing twice.
+func SendFile(path, caption string) (id string, err error) {
+	r, err := message(MessageRequest{Op: "send_file", Path: path, Text: caption})
+	return r.ID, err
+}

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
@@ -20,6 +23,7 @@ func asInit(log hclog.Logger) (context.Context, func()) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		log.Warn("memory is open to other processes of this container", "error", err)
 	}
+	own.ended = make(map[int]chan unix.WaitStatus)
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	go func() {
@@ -28,6 +32,36 @@ func asInit(log hclog.Logger) (context.Context, func()) {
 		}
 	}()
 	return ctx, stop
+}
+
+// own are the children that somebody waits for: the reaper, which may be first, hands on how they
+// ended. Its lock is held while one starts, which may end before its number is known.
+var own struct {
+	sync.Mutex
+	ended map[int]chan unix.WaitStatus
+}
+
+// startChild starts cmd, whose files must be files, and returns what waits for its end.
+func startChild(cmd *exec.Cmd) (wait func() error, err error) {
+	own.Lock()
+	defer own.Unlock()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if os.Getpid() != 1 {
+		return cmd.Wait, nil
+	}
+	ended := make(chan unix.WaitStatus, 1)
+	own.ended[cmd.Process.Pid] = ended
+	return func() error {
+		switch status := <-ended; {
+		case status.Signaled():
+			return fmt.Errorf("signal: %s", status.Signal())
+		case status != 0:
+			return fmt.Errorf("exit status %d", status.ExitStatus())
+		}
+		return nil
+	}, nil
 }
 
 // reap waits for what has ended. One signal may stand for several children.
@@ -43,5 +77,11 @@ func reap(log hclog.Logger) (n int) {
 		}
 		n++
 		log.Debug("reaped", "pid", pid, "status", status.ExitStatus())
+		own.Lock()
+		if ended := own.ended[pid]; ended != nil {
+			ended <- status
+			delete(own.ended, pid)
+		}
+		own.Unlock()
 	}
 }

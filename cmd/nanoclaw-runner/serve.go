@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -43,11 +44,12 @@ func serve(ctx context.Context, pipe io.ReadWriteCloser, memory int64, log hclog
 		return 1
 	}
 	defer context.AfterFunc(ctx, func() { _ = session.Close() })()
+	host := newBroker(session)
 	engine := wasm.New(wasm.Config{
-		Broker: newBroker(session).call, Log: log,
+		Broker: host.call, Log: log,
 		Memory: memory * 3 / 8, Code: memory * 3 / 8, // the rest is Go's own
 	})
-	s := &server{engine: engine}
+	s := &server{engine: engine, host: host, log: log}
 	h := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
@@ -62,7 +64,12 @@ func serve(ctx context.Context, pipe io.ReadWriteCloser, memory int64, log hclog
 }
 
 // server is the runner's side of sdk/wire.
-type server struct{ engine *wasm.Engine }
+type server struct {
+	engine  *wasm.Engine
+	host    *broker
+	log     hclog.Logger
+	program atomic.Pointer[program] // answers turns in the place of a brain
+}
 
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
@@ -87,6 +94,14 @@ func (s *server) load(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}
+	if in.Exec != nil {
+		p, err := newProgram(*in.Exec, s.engine, s.host, s.log)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		s.program.Store(p)
+	}
 	write(w, out)
 }
 
@@ -109,8 +124,11 @@ func (s *server) turn(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	events := &events{w: w, flush: http.NewResponseController(w).Flush}
-	last := s.engine.Turn(r.Context(), in, events.emit)
-	events.end(last)
+	answer := s.engine.Turn
+	if p := s.program.Load(); p != nil {
+		answer = p.turn
+	}
+	events.end(answer(r.Context(), in, events.emit))
 }
 
 // maxProgress leaves room in wire.MaxEvents for the last event.

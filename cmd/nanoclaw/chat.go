@@ -29,6 +29,9 @@ func (a *app) chatCmd() *cobra.Command {
 With a terminal: line editing, history (arrow up), Ctrl-C stops the answer that is being
 worked on, Ctrl-D leaves. Without one: one message a line, replies alone on stdout.
 
+A line "/file PATH" sends a file, with what stands after the path as its caption. Files that
+the assistant sends are named by where they are.
+
 It talks to the host that "nanoclaw run" started on the same state directory, or starts
 one inside itself when none runs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.chat(cmd.Context(), chat) },
@@ -100,8 +103,11 @@ func openSession(ctx context.Context, cl *daemon.Client, chat string) (*session,
 }
 
 func (s *session) say(ctx context.Context, text string) (id string, err error) {
-	id = rand.Text()
-	return id, s.client.Say(ctx, s.chat, console.Input{ID: id, Text: text})
+	in, err := inputOf(rand.Text(), text)
+	if err != nil {
+		return "", err
+	}
+	return in.ID, s.client.Say(ctx, s.chat, in)
 }
 
 // gone explains why frames was closed.

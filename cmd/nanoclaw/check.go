@@ -117,7 +117,13 @@ func printReach(w io.Writer, r config.Reach) {
 		}
 	}
 	line("chats", r.Chats, "none of its own")
-	line("skills", []string{strings.Join(append([]string{string(r.Agent)}, texts(r.Skills)...), ", ")}, "")
+	skills := texts(r.Skills)
+	if r.Program == "" {
+		skills = append([]string{string(r.Agent)}, skills...)
+	} else {
+		line("program", []string{r.Program}, "")
+	}
+	line("skills", []string{strings.Join(skills, ", ")}, "")
 	line("model", []string{r.Model}, "")
 	line("network", r.Network, "none")
 	line("files", r.Files, "")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/model/modeltest"
 )
 
@@ -69,6 +70,33 @@ func TestDelegation(t *testing.T) {
 	}
 	if left := s.containers(); len(left) != 0 {
 		t.Errorf("containers are left: %v", left)
+	}
+	s.wantTree(t)
+}
+
+// wantTree: turn show prints the turn, below it what it gave away, and below that what that gave away.
+func (s site) wantTree(t *testing.T) {
+	t.Helper()
+	var list []host.TurnRow
+	out, err := s.cmd("turn", "list", "--agent", "main-", "--json").Output()
+	if err == nil {
+		err = json.Unmarshal(out, &list)
+	}
+	if err != nil || len(list) != 1 {
+		t.Fatalf("turn list: %v: %s", err, out)
+	}
+	if out, err = s.cmd("turn", "show", string(list[0].ID)).Output(); err != nil {
+		t.Fatal(err)
+	}
+	tree := string(out)
+	for _, want := range []string{
+		"\nin     owner: my name is Zaphod", "\nreply  sent: Take a coat.", "\n  in      main: how warm is Oslo",
+		"\n  answer  It is minus three in Oslo.", "\n    in      web: temperature in Oslo", "\n    answer  Minus three.",
+		"tokens in,", "\n    state   done, attempt 1",
+	} {
+		if !strings.Contains(tree, want) {
+			t.Errorf("turn show has no %q:\n%s", want, tree)
+		}
 	}
 }
 

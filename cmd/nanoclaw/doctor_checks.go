@@ -22,10 +22,9 @@ import (
 
 // Bounds on what is asked of a daemon that may be hung.
 const (
-	askDaemon     = 5 * time.Second
-	tryContainer  = time.Minute
-	oldestAPI     = "1.41" // Docker 20.10, what Debian 12 ships
-	sandboxMarker = "SANDBOX_NAME SANDBOX_ID SANDBOX_VM_ID"
+	askDaemon    = 5 * time.Second
+	tryContainer = time.Minute
+	oldestAPI    = "1.41" // Docker 20.10, what Debian 12 ships
 )
 
 // doctor examines one installation. Later checks use what earlier ones found.
@@ -339,15 +338,10 @@ func (d *doctor) checkPlugins() {
 	d.add(ok("skills", "%s: %s", d.cfg.SkillsDir, strings.Join(names, ", ")))
 }
 
-// inSandbox reports whether a microVM sandbox is around this process.
-func inSandbox() bool {
-	return slices.ContainsFunc(strings.Fields(sandboxMarker), func(k string) bool { return os.Getenv(k) != "" })
-}
-
 // checkLayers says which walls stand between an agent and this machine.
 func (d *doctor) checkLayers() {
 	switch {
-	case inSandbox():
+	case host.InSandbox():
 		d.add(ok("layer 1", "inside a microVM sandbox"))
 	case d.cfg != nil && d.cfg.Engine.RequireSandbox:
 		d.add(failure("layer 1", "run inside a Docker Sandbox",

@@ -227,24 +227,20 @@ const offlineModel = "offline"
 
 // checkChannels says who listens, and of which routes nobody does.
 func (d *doctor) checkChannels(ctx context.Context) {
-	have, about := []string{"console"}, "no host runs; 'nanoclaw chat' starts one by itself"
-	if cl, err := daemon.Dial(ctx, d.cfg.StateDir); err == nil {
-		s, err := cl.Status(ctx)
-		if err != nil {
-			d.add(failure("channels", "stop the host and start it again",
-				fmt.Errorf("a host runs, and does not answer: %w", err)))
-			return
-		}
-		have, about = s.Channels, fmt.Sprintf("the host runs (pid %d, %s)", s.PID, s.Version)
+	have, err := d.channels(ctx, d.cfg)
+	if err != nil {
+		d.add(failure("channels", "nanoclaw channel list; where a host runs, stop and start it", err))
+		return
 	}
+	about := strings.Join(have, ", ")
 	for _, r := range d.cfg.Routes {
-		if !slices.ContainsFunc(have, func(c string) bool { name, _, _ := strings.Cut(c, " "); return name == r.Channel }) {
+		if slices.ContainsFunc(have, func(c string) bool { return strings.HasPrefix(c, r.Channel+" ("+notLinked) }) {
 			d.add(warning("channels", "nanoclaw channel add "+r.Channel,
-				"%s; a route is for channel %q, which is not there", about, r.Channel))
+				"%s; a route is for channel %q, which is %s", about, r.Channel, notLinked))
 			return
 		}
 	}
-	d.add(ok("channels", "%s; %s", strings.Join(have, ", "), about))
+	d.add(ok("channels", "%s", about))
 }
 
 // checkDisk looks at the state, and at Docker's own directory where it is on this machine.

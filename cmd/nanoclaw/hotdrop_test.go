@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -240,4 +241,59 @@ func TestHotConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, "calc is back", func() bool { return strings.Contains(s.chat("/calc 7*7"), "49") })
+}
+
+// TestRuntimeByReload: skills are compiled for a role's new runtime before a turn of it runs there, and
+// a runtime that the daemon does not know changes nothing. It is runc by its longer name, so that no
+// other must be there.
+func TestRuntimeByReload(t *testing.T) {
+	const longer = "io.containerd.runc.v2"
+	i, plugins := installed(t), t.TempDir()
+	for _, name := range []string{"assistant.wasm", "calc.wasm"} { // the fewer the sooner
+		whole, err := os.ReadFile(filepath.Join(i.plugins, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(plugins, name), string(whole))
+	}
+	s := newSite(t, strings.ReplaceAll(i.config(""), i.plugins, plugins))
+	s.start()
+	l := s.listen("elsewhere")
+	text, err := os.ReadFile(s.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.chat("/calc 6*7"); !strings.Contains(got, "42") {
+		t.Fatalf("at first: %q", got)
+	}
+	forms := func() int {
+		all, _ := filepath.Glob(filepath.Join(s.state, "admitted", "*", "admitted.json"))
+		return len(all)
+	}
+	before := forms()
+	on := func(runtime string) string {
+		return strings.Replace(string(text), "[roles.main]\n", fmt.Sprintf("[roles.main]\nruntime = %q\n", runtime), 1)
+	}
+	write(t, s.cfg, on("nosuch"))
+	eventually(t, time.Minute, "the unknown runtime is said", func() bool { return l.heard("not taken up", `"nosuch"`) })
+	if got := s.chat("/calc 6*8"); !strings.Contains(got, "48") {
+		t.Fatalf("with an unknown runtime in the file: %q", got)
+	}
+	write(t, s.cfg, on(longer))
+	eventually(t, 5*time.Minute, "the change is said", func() bool { return l.heard("in force from the next turn") })
+	if n := forms() - before; n != 2 {
+		t.Errorf("%d skills are compiled for the new runtime when it is in force, want both", n)
+	}
+	if got := s.chat("/calc 6*9"); !strings.Contains(got, "54") {
+		t.Fatalf("on the new runtime: %q", got)
+	}
+	eventually(t, time.Minute, "a spare on "+longer, func() bool {
+		for _, id := range s.containers() {
+			out, _ := exec.Command("docker", "inspect", "-f", "{{.HostConfig.Runtime}}", id).Output()
+			if strings.TrimSpace(string(out)) == longer {
+				return true
+			}
+		}
+		return false
+	})
 }

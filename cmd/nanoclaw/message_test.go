@@ -18,7 +18,7 @@ func TestJoinAChat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := strings.Replace(string(b), `"calendar", "pdf"]`, `"calendar", "pdf", "message"]`+
+	cfg := strings.Replace(string(b), `"memory", "history"]`, `"memory", "history", "message"]`+
 		"\nchats = true\nmessages = [ { channel = \"console\", chat = \"family\" } ]", 1)
 	write(t, s.cfg, cfg)
 	host := s.start()

@@ -141,7 +141,7 @@ func (a *app) printStatus(s daemon.Status) error {
 	if !s.Isolated {
 		layers = "WASM per tool call and the broker ONLY: engine.runtime is \"none\", agents are not in containers"
 	}
-	if inSandbox() {
+	if host.InSandbox() {
 		layers = "microVM sandbox, " + layers
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)

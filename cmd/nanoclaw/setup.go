@@ -83,7 +83,7 @@ func (a *app) wizard(root *cobra.Command, given map[string]string) (*wizard.Wiza
 	}
 	d := &doctor{app: a}
 	return &wizard.Wizard{
-		Config: path, Plugins: bundledPlugins(), Sandboxed: inSandbox(), Given: given,
+		Config: path, Plugins: bundledPlugins(), Sandboxed: host.InSandbox(), Given: given,
 		Say: func(s string) { fmt.Fprintln(a.stdout, s) }, Env: os.Getenv, Look: lookPlugin,
 		Has: func(command ...string) bool { return has(root, command) },
 		Program: func(ctx context.Context, args ...string) error {

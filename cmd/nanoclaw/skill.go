@@ -271,6 +271,10 @@ func needText(n host.Need) string {
 		}
 	case host.CapHTTP:
 		s = httpText(n)
+	case host.CapMessage:
+		if n.Mode == host.ModeOwn {
+			s = "send files to the agent's own chat"
+		}
 	}
 	if n.Optional {
 		s += " (optional)"

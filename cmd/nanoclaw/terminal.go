@@ -41,7 +41,8 @@ func (a *app) interactive(ctx context.Context, s *session, history string) error
 	}
 	defer rl.Close()
 	scr := &screen{out: a.stdout, colour: os.Getenv("NO_COLOR") == ""}
-	fmt.Fprintln(a.stdout, scr.paint(dim, "Ctrl-C stops an answer, Ctrl-D leaves, /help tells more."))
+	fmt.Fprintln(a.stdout, scr.paint(dim,
+		"Ctrl-C stops an answer, Ctrl-D leaves, /file PATH sends a file, /help tells more."))
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -85,17 +86,18 @@ func (a *app) turnShowCmd() *cobra.Command {
 			if asJSON {
 				return a.printJSON(t)
 			}
-			return showTurn(a.stdout, t)
+			return showTurn(a.stdout, t, "")
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 
-// showTurn prints a turn for a terminal. What people, models and skills wrote is escaped.
-func showTurn(out io.Writer, t host.TurnRow) error {
+// showTurn prints a turn for a terminal, and below it the turns that it gave to other roles. What
+// people, models and skills wrote is escaped.
+func showTurn(out io.Writer, t host.TurnRow, indent string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(k string, v ...any) { fmt.Fprintf(w, "%s\t%s\n", k, printable(fmt.Sprint(v...))) }
+	row := func(k string, v ...any) { fmt.Fprintf(w, "%s%s\t%s\n", indent, k, printable(fmt.Sprint(v...))) }
 	row("turn", t.ID)
 	row("agent", t.Agent)
 	row("state", t.State, ", attempt ", t.Attempts)
@@ -117,8 +119,17 @@ func showTurn(out io.Writer, t host.TurnRow) error {
 		row("call", c.Attempt, "/", c.Place, " ", c.Skill, " ", c.Capability, " ", cmp.Or(c.Target, "-"), ": ",
 			callState(t, c), ", ", took(c.Started, c.Ended), tokens)
 	}
+	for _, tool := range t.Tools {
+		row("tool", tool.Name, ", ", tool.At.Sub(t.Created).Round(time.Millisecond), " after the beginning")
+	}
 	for _, o := range t.Replies {
-		row(o.From, o.State, ": ", o.Text)
+		row(o.From, strings.TrimPrefix(o.State+": ", ": "), o.Text)
+	}
+	for _, child := range t.Children {
+		fmt.Fprintln(w)
+		if err := errors.Join(w.Flush(), showTurn(out, child, indent+"  ")); err != nil {
+			return err
+		}
 	}
 	return w.Flush()
 }

@@ -38,7 +38,7 @@ func TestDeadLetter(t *testing.T) {
 		}
 		return string(out)
 	}
-	for _, want := range []string{"in     owner: hi", "llm default: ok", "10 tokens in, 5 out", "llm default: unavailable", "error  sent: I can't"} {
+	for _, want := range []string{"in     owner: hi", "tool   calc, ", "llm default: ok", "10 tokens in, 5 out", "llm default: unavailable", "error  sent: I can't"} {
 		if got := run("turn", "show", id[:12]); !strings.Contains(got, want) {
 			t.Errorf("turn show has no %q:\n%s", want, got)
 		}

@@ -55,10 +55,6 @@ func (a *Admitter) Admit(ctx context.Context, wasmPath, outDir string) error {
 			return err
 		}
 	}
-	timeout := cmp.Or(a.timeout, admitTimeout)
-	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
-	defer cancel()
 	// Compiled code is for the CPU features that a runtime shows; each adds what it lacks to one cache.
 	for _, r := range append([]string{""}, a.Runtimes...)[min(1, len(a.Runtimes)):] {
 		if err := a.compile(ctx, r, wasmPath, outDir); err != nil {
@@ -79,6 +75,10 @@ func (a *Admitter) compile(ctx context.Context, ociRuntime, wasmPath, outDir str
 	if err != nil {
 		return fmt.Errorf("admit: %w", err)
 	}
+	timeout := cmp.Or(a.timeout, admitTimeout) // from here on: a daemon that is slow is not the skill's fault
+	slow := fmt.Errorf("%w: refused: compiling takes more than %v", host.ErrLimit, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
+	defer cancel()
 	err = a.result(ctx, c)
 	if cerr := c.Close(); cerr != nil {
 		a.Log.Warn("container not removed", "container", c.ID(), "error", cerr)

@@ -64,7 +64,7 @@ func open(c host.Container, log hclog.Logger) (*box, error) {
 	b.cancel = cancel
 	server := &http.Server{
 		BaseContext: func(net.Listener) context.Context { return calls },
-		Handler:     http.MaxBytesHandler(http.HandlerFunc(b.serve), wire.MaxCapRequest), MaxHeaderBytes: maxHeader,
+		Handler:     http.HandlerFunc(b.serve), MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: time.Minute, ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Trace}),
 	}
 	go server.Serve(netutil.LimitListener(&listener{session}, wire.MaxStreams)) // ends with the session
@@ -78,6 +78,11 @@ func (b *box) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no turn is running", http.StatusServiceUnavailable)
 		return
 	}
+	most := int64(wire.MaxCapRequest)
+	if strings.HasPrefix(r.URL.Path, wire.PathModel) {
+		most = wire.MaxModelRequest
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, most)
 	(*h).ServeHTTP(w, r)
 }
 

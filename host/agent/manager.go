@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -26,11 +27,13 @@ const (
 // Config is what a Manager is made of.
 type Config struct {
 	Engine       host.Engine
-	Image        string                        // for host.Spec
-	Handler      func(host.Scope) http.Handler // the broker's side of one turn
-	Workspaces   string                        // directory of the agents' workspaces
-	MaxAgents    int                           // turns at once
-	MaxDelegates int                           // delegated turns at once
+	Image        string                                   // for host.Spec
+	Runner       string                                   // file that is put into images of programs
+	Handler      func(host.Scope) http.Handler            // the broker's side of one turn
+	Workspaces   string                                   // directory of the agents' workspaces
+	Attached     func(host.Digest) (io.ReadCloser, error) // bytes of an attachment; nil = there are none
+	MaxAgents    int                                      // turns at once
+	MaxDelegates int                                      // delegated turns at once
 	MaxSpares    int
 	SpareIdle    time.Duration
 	Timezone     string // IANA name
@@ -66,11 +69,14 @@ func New(cfg Config) *Manager {
 // Job is one turn, or one tool call, of one agent.
 type Job struct {
 	Scope    host.Scope
-	Input    wire.Turn // of Turn
-	Shared   string    // what the turn reads besides the agent's own memory
-	Delegate bool      // a delegated turn: it has a pool of its own
+	Input    wire.Turn   // of Turn
+	Shared   string      // what the turn reads besides the agent's own memory
+	Files    []host.File // that came with its messages: they are put into the workspace
+	Delegate bool        // a delegated turn: it has a pool of its own
 	// Hold is what the turn that delegated this one does while its owner is asked; may be nil.
 	Hold func() (resume func(context.Context) error)
+	// Image is what a role with a program runs, by its ID, and Model what the program asks.
+	Image, Model string
 
 	// Workspace is used in place of the agent's own; the host never creates it. In Call, ""
 	// is no workspace at all.
@@ -106,6 +112,9 @@ func (m *Manager) Turn(ctx context.Context, j Job) (Reply, error) {
 		j.Input.Memory = m.memory(p.workspace)
 	}
 	j.Input.Memory += j.Shared
+	if p.workspace != "" {
+		m.attach(p.workspace, j.Files)
+	}
 	timeout := time.Duration(j.Input.DeadlineMS) * time.Millisecond
 	if timeout <= 0 {
 		timeout = turnTimeout(j)

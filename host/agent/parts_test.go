@@ -93,6 +93,58 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlanProgram: a program's container is one of its image, with the runner in it, and the whole
+// workspace; a single tool call of the same role is one of the agents' image.
+func TestPlanProgram(t *testing.T) {
+	k := newKit(t, inProcess, func(c *Config) { c.Engine, c.Runner = mounted{c.Engine}, "/there/nanoclaw-runner" })
+	data := realDir(t)
+	job := func() Job {
+		j := k.job(t, "agent-1", "")
+		r := j.Scope.Role
+		r.Brain, j.Scope.Brain = "", ""
+		r.Exec = &host.Exec{Command: []string{"claude"}, Preset: wire.PresetClaude, Bypass: true}
+		r.Mounts = []host.Mount{{Name: "data", Path: data}}
+		j.Image, j.Model = "sha256:cafe", "model-1"
+		return j
+	}
+	p, err := k.plan(job(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &wire.Exec{Preset: wire.PresetClaude, Command: []string{"claude"}, Model: "model-1", Bypass: true, Dir: "/workspace"}
+	if p.spec.Image != "sha256:cafe" || !reflect.DeepEqual(p.load.Exec, want) || len(p.load.Skills) != 1 || p.load.Brain != "" {
+		t.Errorf("%+v %+v", p.spec, p.load)
+	}
+	for _, b := range []host.Bind{
+		{Source: filepath.Join(k.cfg.Workspaces, "agent-1"), Target: "/workspace", Write: true},
+		{Source: "/there/nanoclaw-runner", Target: "/runner"},
+		{Source: data, Target: "/mnt/data"},
+	} {
+		if !slices.Contains(p.spec.Binds, b) {
+			t.Errorf("bind %+v is missing in %+v", b, p.spec.Binds)
+		}
+	}
+	for name, change := range map[string]func(*Job){
+		"image":   func(j *Job) { j.Image = "sha256:beef" },
+		"model":   func(j *Job) { j.Model = "model-2" },
+		"command": func(j *Job) { j.Scope.Role.Exec.Command = []string{"sh"} },
+	} {
+		j := job()
+		change(&j)
+		if other, err := k.plan(j, true); err != nil || other.key == p.key {
+			t.Errorf("another %s fits: %v", name, err)
+		}
+	}
+	j := job()
+	j.Scope.Role.Skills = nil
+	if p, err := k.plan(j, true); err != nil || len(p.load.Skills) != 0 {
+		t.Errorf("without skills: %v", err)
+	}
+	if p, err := k.plan(job(), false); err != nil || p.spec.Image != k.image || p.load.Exec != nil {
+		t.Errorf("a tool call: %+v, %v", p, err)
+	}
+}
+
 // mounted is an engine that has mounts, as far as paths go.
 type mounted struct{ host.Engine }
 

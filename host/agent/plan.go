@@ -21,6 +21,7 @@ const (
 	workspaceDir = "/workspace"
 	skillsDir    = "/skills"
 	mountsDir    = "/mnt"
+	runnerFile   = "/runner" // what host/container starts
 )
 
 // What a skill gets whose manifest does not say, and the most it may ask for.
@@ -50,7 +51,11 @@ func (m *Manager) plan(j Job, turn bool) (*plan, error) {
 		load: wire.Load{Agent: string(j.Scope.Agent.ID), Quota: role.Limits.Workspace, Timezone: m.cfg.Timezone},
 	}
 	names := role.Skills
-	if turn {
+	if turn && role.Exec != nil {
+		if err := m.addProgram(j, p); err != nil {
+			return nil, err
+		}
+	} else if turn {
 		p.load.Brain = string(j.Scope.Brain)
 		names = append([]host.SkillName{j.Scope.Brain}, names...)
 	}
@@ -63,7 +68,7 @@ func (m *Manager) plan(j Job, turn bool) (*plan, error) {
 			return nil, err
 		}
 	}
-	if len(p.load.Skills) == 0 || turn && p.load.Skills[0].Name != p.load.Brain {
+	if p.load.Exec == nil && (len(p.load.Skills) == 0 || turn && p.load.Skills[0].Name != p.load.Brain) {
 		return nil, fmt.Errorf("%w: role %s does not grant what its skill %q needs", host.ErrDenied, role.Name, j.Scope.Brain)
 	}
 	b, err := json.Marshal([]any{p.spec, p.load})
@@ -73,6 +78,25 @@ func (m *Manager) plan(j Job, turn bool) (*plan, error) {
 	sum := sha256.Sum256(b)
 	p.key = hex.EncodeToString(sum[:])
 	return p, nil
+}
+
+// addProgram makes the container one of the program's image. The runner is put into it; the program
+// sees the whole workspace and the role's mounts.
+func (m *Manager) addProgram(j Job, p *plan) error {
+	e := j.Scope.Role.Exec
+	if err := m.workspace(j, p, "."); err != nil {
+		return err
+	}
+	if _, err := m.addMounts(j.Scope.Role.Mounts, p, false); err != nil {
+		return err
+	}
+	p.spec.Image = j.Image
+	p.bind(m, m.cfg.Runner, runnerFile, false)
+	p.load.Exec = &wire.Exec{
+		Preset: e.Preset, Command: e.Command, Model: j.Model, Bypass: e.Bypass,
+		Dir: p.bind(m, p.workspace, workspaceDir, true),
+	}
+	return nil
 }
 
 func (m *Manager) addSkill(j Job, p *plan, name host.SkillName, k *host.Skill) error {
@@ -108,7 +132,7 @@ func (m *Manager) addFiles(j Job, p *plan, s *wire.LoadSkill, k *host.Skill) err
 	if j.FS != nil {
 		wanted, mounts = j.FS[k.Manifest.Name], nil
 	}
-	if p.load.Brain == "" && j.Workspace == "" {
+	if p.load.Brain == "" && p.load.Exec == nil && j.Workspace == "" {
 		wanted = nil // a call without a workspace
 	}
 	for _, w := range wanted {
@@ -125,18 +149,24 @@ func (m *Manager) addFiles(j Job, p *plan, s *wire.LoadSkill, k *host.Skill) err
 		w.Path = path.Join(p.bind(m, p.workspace, workspaceDir, !w.ReadOnly), rel)
 		s.Preopens = append(s.Preopens, w)
 	}
+	more, err := m.addMounts(mounts, p, readOnly)
+	s.Preopens = append(s.Preopens, more...)
+	return err
+}
+
+func (m *Manager) addMounts(mounts []host.Mount, p *plan, readOnly bool) (out []wire.Preopen, err error) {
 	for _, t := range mounts {
 		guest := path.Join(mountsDir, t.Name)
 		// The configuration was checked a while ago, and Docker follows symlinks.
 		if real, err := filepath.EvalSymlinks(t.Path); err != nil || real != t.Path {
-			return fmt.Errorf("%w: mount %s: %s is gone, or a symlink leads elsewhere since the configuration was read",
+			return nil, fmt.Errorf("%w: mount %s: %s is gone, or a symlink leads elsewhere since the configuration was read",
 				host.ErrDenied, t.Name, t.Path)
 		}
-		s.Preopens = append(s.Preopens, wire.Preopen{
+		out = append(out, wire.Preopen{
 			Guest: guest, Path: p.bind(m, t.Path, guest, t.Write && !readOnly), ReadOnly: readOnly || !t.Write,
 		})
 	}
-	return nil
+	return out, nil
 }
 
 // bind mounts source at target, once, writable when one user of it needs that, and returns

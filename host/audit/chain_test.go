@@ -321,6 +321,38 @@ func TestCutWhileOpen(t *testing.T) {
 	}
 }
 
+// Rows that go to a file which nobody can find any more are lost, so none does.
+func TestGoneWhileOpen(t *testing.T) {
+	for name, harm := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"moved":   func(path string) error { return os.Rename(path, path+".old") },
+		"another": func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))
+		},
+		"a copy behind a link": func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.Symlink(path+".old", path))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, err := audit.Open(dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if err := l.Record(t.Context(), decision("a.example")); err != nil {
+				t.Fatal(err)
+			}
+			if err := harm(filepath.Join(dir, audit.FileName)); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Record(t.Context(), decision("b.example")); !errors.Is(err, host.ErrInvalid) {
+				t.Errorf("a row after the file is gone: %v", err)
+			}
+		})
+	}
+}
+
 // TestRenew: the way out keeps the old log and leaves a mark that Verify shows.
 func TestRenew(t *testing.T) {
 	parent, m := t.TempDir(), &memory{}

@@ -178,23 +178,29 @@ func (p *Approvals) Answer(ctx context.Context, n int64, verb, author string) (s
 	if verb == "deny" {
 		to = host.ApprovalDenied
 	}
-	a, err := p.Rows.Decide(ctx, n, host.ApprovalPending, to, author, verb == "always")
+	a, err := p.Rows.Decide(ctx, n, host.ApprovalPending, host.ApprovalPending, "", false) // asks whether it is
+	if a.Rule == "" && verb == "always" {
+		verb = "allow"
+	}
+	if err == nil {
+		// The row comes first: what the log cannot take is not allowed.
+		err = p.Audit.Record(ctx, host.Decision{
+			Time: time.Now().UTC(), Agent: a.Agent, Role: a.Role, Turn: a.Turn, Skill: a.Skill, Capability: a.Capability,
+			Target: cmp.Or(a.Rule, "-"), Verdict: "answer", Reason: fmt.Sprintf("%s %d by %s", verb, n, author),
+		})
+	}
+	if err == nil {
+		a, err = p.Rows.Decide(ctx, n, host.ApprovalPending, to, author, verb == "always")
+	}
 	if errors.Is(err, host.ErrNotFound) {
 		return fmt.Sprintf("Nothing waits under the number %d: it was answered already, or is too old.", n), nil
 	}
 	if err != nil {
 		return "", err
 	}
-	if a.Rule == "" && verb == "always" {
-		verb = "allow"
-	}
-	err = p.Audit.Record(ctx, host.Decision{
-		Time: time.Now().UTC(), Agent: a.Agent, Role: a.Role, Turn: a.Turn, Skill: a.Skill, Capability: a.Capability,
-		Target: cmp.Or(a.Rule, "-"), Verdict: "answer", Reason: fmt.Sprintf("%s %d by %s", verb, n, author),
-	})
 	p.wake(n)
 	said := map[string]string{"allow": "Allowed once", "always": "Always allowed", "deny": "Denied"}[verb]
-	return fmt.Sprintf("%s: %s.", said, a.What), err
+	return fmt.Sprintf("%s: %s.", said, a.What), nil
 }
 
 // reasonOf quotes the skill's own reason: a stranger's words, so bounded and plain.

@@ -291,3 +291,28 @@ func waitFor(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+// TestAnswerWithoutARow: an answer that the audit log cannot take allows nothing, for now or for later.
+func TestAnswerWithoutARow(t *testing.T) {
+	a := newAsking(t, time.Hour)
+	r := a.post("one")
+	n := a.number()
+	whole := a.cfg.Owner.Audit
+	a.cfg.Owner.Audit = auditorFunc(func(context.Context, host.Decision) error { return errors.New("disk full") })
+	for _, verb := range []string{"allow", "always"} {
+		if text, err := a.cfg.Owner.Answer(t.Context(), n, verb, "owner on test"); err == nil {
+			t.Errorf("%s: %q", verb, text)
+		}
+	}
+	a.cfg.Owner.Audit = whole
+	rows, err := a.store.GrantRows(t.Context())
+	if err != nil || len(rows) != 0 || a.sent.Load() != 0 {
+		t.Errorf("%d grants, %d requests, %v", len(rows), a.sent.Load(), err)
+	}
+	a.answer(n, "allow") // it still waits
+	(<-r).want(wire.StatusOK, "")
+}
+
+type auditorFunc func(context.Context, host.Decision) error
+
+func (f auditorFunc) Record(ctx context.Context, d host.Decision) error { return f(ctx, d) }

@@ -48,10 +48,12 @@ type KV interface {
 	KVList(ctx context.Context, agent host.AgentID, skill host.SkillName, prefix string, limit int) ([]string, error)
 }
 
-// Config is what a Broker works with. Audit, Models, KV, History, Budgets, Secrets and Log are required.
+// Config is what a Broker works with. Audit, Models, Upstream, KV, History, Budgets, Secrets and Log are
+// required.
 type Config struct {
 	Audit    Auditor
 	Models   func(role *host.Role, name string) (Model, error) // name "" = the role's default
+	Upstream func(role *host.Role) (Upstream, error)           // of programs that ask models themselves
 	KV       KV
 	History  History
 	Budgets  Budgets
@@ -64,6 +66,7 @@ type Config struct {
 	Tasks    Tasks                                   // nil = there are none here
 	Delegate Delegator                               // nil = tasks cannot be given
 	Messages Messenger                               // nil = there are no chats
+	Files    Files                                   // nil = there are none
 	Proxy    func(r *http.Request) (*url.URL, error) // [network] proxy; nil = never
 	RootCAs  *x509.CertPool                          // nil = the system's
 	// Lookup resolves a name, which ends in a dot when it is absolute; nil = the system's resolver.
@@ -131,7 +134,7 @@ type turn struct {
 // act is a capability: it checks raw, calls Broker.allow before it acts, and answers.
 type act func(ctx context.Context, c *call, raw []byte) (any, error)
 
-// Handler serves wire.PathCap for the agent at the other end of one connection.
+// Handler serves wire.PathCap, and wire.PathModel for a program, for the agent at the other end of one connection.
 func (b *Broker) Handler(s host.Scope) http.Handler {
 	mux, slots := http.NewServeMux(), make(chan struct{}, maxCalls)
 	shared := &turn{asking: make(chan struct{}, 1)}
@@ -149,12 +152,22 @@ func (b *Broker) Handler(s host.Scope) http.Handler {
 			}
 		})
 	}
-	return mux
-}
-
-// later is a capability that can be granted but is not there yet.
-func later(_ context.Context, c *call, _ []byte) (any, error) {
-	return nil, failed(string(c.row.Capability)+" in this version", host.ErrUnavailable)
+	if s.Role.Exec == nil { // a role without a program has no proxy
+		return mux
+	}
+	models := make(chan struct{}, maxProxied)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, wire.PathModel+"/") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		select {
+		case models <- struct{}{}:
+			defer func() { <-models }()
+			b.askModel(w, r, s, shared)
+		case <-r.Context().Done():
+		}
+	})
 }
 
 // serve answers one call. Whatever happens there is a row of it.
@@ -272,14 +285,17 @@ func decode(raw []byte, v any) error {
 
 // encode fits an answer into the wire's limit.
 func encode(v any) ([]byte, error) {
+	b, err := marshal(v)
+	if len(b) > wire.MaxCapResponse {
+		return nil, tooLarge("the answer has more than %d bytes", wire.MaxCapResponse)
+	}
+	return b, err
+}
+
+func marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false) // pages are full of <, six bytes each otherwise
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	if buf.Len() > wire.MaxCapResponse {
-		return nil, tooLarge("the answer has more than %d bytes", wire.MaxCapResponse)
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	err := e.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
 }

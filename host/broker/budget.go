@@ -75,7 +75,7 @@ func overBudget(role *host.Role, what host.Budget) error {
 		key = "daily_tokens of llm"
 	}
 	return &refusal{
-		status: wire.StatusRateLimited, message: message,
+		status: wire.StatusRateLimited, message: message, final: what != host.BudgetRequests,
 		grant: fmt.Sprintf("raise %s in [roles.%s]", key, role.Name),
 	}
 }

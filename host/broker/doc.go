@@ -14,6 +14,12 @@
 //  6. call.allow writes the audit row; without it nothing happens;
 //  7. the act; then the row of its outcome, and the answer.
 //
+// A role whose turns a program answers (host.Exec) has the model's API besides (proxy.go). Its requests
+// pass the same budgets, the same search for secrets and the same log. Of what it sends nothing is
+// believed: the endpoint must be in a table, headers pass by name, both that could hold a credential are
+// the host's, the body is written anew from its fields, and must name the role's model and nothing
+// by which the model's server would reach out in the agent's place (tools of the server, links).
+//
 // A refusal tells the guest its kind and one sentence that names a host, a skill or a model
 // and nothing else of the request. What would grant it goes to the log and to Config.Notice,
 // which are the owner's, and never to a model.

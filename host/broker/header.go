@@ -13,14 +13,18 @@ const maxHeaders = 16 << 10 // bytes, names and values
 // Headers a caller may not set: those of the connection, and those that make a server act
 // for another method, path or origin than the one that was matched.
 var fixedHeaders = strings.Fields("host connection keep-alive te trailer transfer-encoding upgrade content-length " +
-	"accept-encoding expect forwarded via x-real-ip x-original-url x-rewrite-url origin referer")
+	"accept-encoding expect forwarded via x-real-ip origin referer")
 
-// Parts of names by which servers take credentials.
+// Parts of names by which servers take credentials, or one of the same.
 var authLike = strings.Fields("auth cookie token secret session credential passw apikey api-key access-key " +
-	"subscription-key functions-key private-key x-amz-security proxy- x-forwarded method-override x-http-method")
+	"subscription-key functions-key private-key x-amz-security proxy- x-forwarded method-override x-http-method " +
+	"x-original- x-rewrite- -host")
+
+// asServers is the name of a header in the form that some servers make all of its spellings into.
+func asServers(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
 
 func forbiddenHeader(name string) bool {
-	n := strings.ReplaceAll(strings.ToLower(name), "_", "-") // some servers take them for the same
+	n := asServers(name)
 	return slices.Contains(fixedHeaders, n) ||
 		slices.ContainsFunc(authLike, func(part string) bool { return strings.Contains(n, part) })
 }

@@ -256,15 +256,15 @@ func (b *Broker) read(ctx context.Context, c *call, h *hop, resp *http.Response)
 	if err != nil {
 		return nil, netError(ctx, h.to.host, err)
 	}
-	body, hidden := b.redactHTTP(resp.Header, body)
-	out := wire.HTTPResponse{Status: resp.StatusCode, URL: h.to.url.String(), Headers: map[string]string{}}
+	text, hidden := b.redactHTTP(resp.Header, string(body))
+	out := wire.HTTPResponse{Status: resp.StatusCode, URL: h.to.url.String(), Headers: map[string]string{}, Body: text}
 	for k, v := range resp.Header {
 		if k != "Set-Cookie" && k != "Set-Cookie2" { // there is no cookie jar, and a session is a credential
 			out.Headers[k] = strings.Join(v, ", ")
 		}
 	}
-	if out.Body = string(body); !utf8.Valid(body) {
-		out.Body, out.BodyBase64 = "", base64.StdEncoding.EncodeToString(body)
+	if !utf8.ValidString(text) {
+		out.Body, out.BodyBase64 = "", base64.StdEncoding.EncodeToString([]byte(text))
 	}
 	c.row.Reason = fmt.Sprintf("status %d%s", resp.StatusCode, hidden)
 	return out, nil

@@ -56,6 +56,10 @@ func TestCallerHeaders(t *testing.T) {
 		{"Forwarded", "for=127.0.0.1", wire.StatusDenied},
 		{"X-HTTP-Method-Override", "DELETE", wire.StatusDenied},
 		{"X-Original-URL", "/admin", wire.StatusDenied},
+		{"X_Rewrite_URL", "/admin", wire.StatusDenied},
+		{"X-Host", "evil.com", wire.StatusDenied},
+		{"X-HTTP-Host-Override", "evil.com", wire.StatusDenied},
+		{"X-Original-Host", "evil.com", wire.StatusDenied},
 		{"Good", "a\r\nX-Evil: 1", wire.StatusInvalid},
 		{"Good", "a\nb", wire.StatusInvalid},
 		{"Good", "a\x00b", wire.StatusInvalid},
@@ -153,9 +157,11 @@ func TestInjection(t *testing.T) {
 		l := newInjected(t)
 		l.secrets["brave"] = value
 		l.scope.Role.HTTP[0].Headers = map[string]string{"x-custom": "brave"}
-		l.call(host.CapHTTP, wire.HTTPRequest{
-			Method: "GET", URL: "https://a.test.org/", Headers: map[string]string{"X-Custom": "mine"},
-		}).want(wire.StatusDenied, "the skill set")
+		for _, name := range []string{"X-Custom", "x_custom"} { // the second is the first to servers that go by CGI
+			l.call(host.CapHTTP, wire.HTTPRequest{
+				Method: "GET", URL: "https://a.test.org/", Headers: map[string]string{name: "mine"},
+			}).want(wire.StatusDenied, "the skill set")
+		}
 	})
 	t.Run("a server that breaks the protocol with it", func(t *testing.T) {
 		l := newInjected(t)

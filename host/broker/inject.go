@@ -62,13 +62,14 @@ func (b *Broker) inject(req *http.Request, g *host.HTTPGrant, h *hop) error {
 // not for it to name, and a parameter given twice is read by some servers as the first one.
 func (h *hop) clash(g *host.HTTPGrant) error {
 	for name := range g.Headers {
-		if _, set := h.header[http.CanonicalHeaderKey(name)]; set {
-			return deny("%s: the host sets a header that the skill set", h.to.host)
+		for set := range h.header {
+			if asServers(set) == asServers(name) {
+				return deny("%s: the host sets a header that the skill set", h.to.host)
+			}
 		}
 	}
-	query := h.to.url.Query()
-	for name := range g.Query {
-		if query.Has(name) {
+	for pair := range strings.FieldsFuncSeq(h.to.url.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		if injected(pair, g) {
 			return deny("%s: the host sets a parameter that the skill set", h.to.host)
 		}
 	}
@@ -86,8 +87,13 @@ func (h *hop) clash(g *host.HTTPGrant) error {
 // the query, and the next request gets its own.
 func withoutQuery(u *url.URL, g *host.HTTPGrant) {
 	u.RawQuery = strings.Join(slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool {
-		name, _, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(name)
-		return err == nil && g.Query[name] != ""
+		return injected(pair, g)
 	}), "&")
+}
+
+// injected reports whether a pair of a query names a parameter that the host puts in.
+func injected(pair string, g *host.HTTPGrant) bool {
+	name, _, _ := strings.Cut(pair, "=")
+	name, err := url.QueryUnescape(name)
+	return err == nil && g.Query[name] != ""
 }

@@ -68,6 +68,7 @@ func TestKindsOfInjection(t *testing.T) {
 			l.serve = func(w http.ResponseWriter, r *http.Request) {
 				seen = got(r)
 				w.Header().Set("X-Echo", "you sent "+kept)
+				w.Header().Set("X-"+kept, "or as a name")
 				w.Header().Set("Trailer", "X-Late")
 				w.WriteHeader(http.StatusForbidden)
 				quoted, _ := json.Marshal(map[string]string{"bad key": kept})
@@ -85,7 +86,7 @@ func TestKindsOfInjection(t *testing.T) {
 				t.Errorf("the server got %q, want %q", seen, want)
 			}
 			if out.Status != 403 || !strings.Contains(out.Body, "[secret brave]") || out.Headers["X-Echo"] != "you sent [secret brave]" ||
-				strings.Contains(string(r.body), kept[:20]) || l.cfg.Leaks().Find(false, string(r.body)) != nil {
+				strings.Contains(strings.ToLower(string(r.body)), strings.ToLower(kept[:20])) || l.cfg.Leaks().Find(false, string(r.body)) != nil {
 				t.Errorf("the guest got %s", r.body)
 			}
 			if where := l.mentions(kept, r); where != nil {
@@ -189,6 +190,7 @@ func TestInjectionIsNotTheGuests(t *testing.T) {
 	}{
 		{"the host's parameter", query, "/x?app+id=mine", wire.StatusDenied, "the skill set"},
 		{"the host's parameter, escaped", query, "/x?%61pp%20id=mine", wire.StatusDenied, "the skill set"},
+		{"the host's parameter, after a semicolon", query, "/x?a=b;app+id=mine", wire.StatusDenied, "the skill set"},
 		{"another secret in the path", path, "/bot{other}/getMe", wire.StatusDenied, "path not granted"},
 		{"a second secret in the path", path, "/bot{brave}/{other}", wire.StatusDenied, "not granted for it"},
 		{"a secret twice", path, "/bot{brave}/{brave}", wire.StatusDenied, "not granted for it"},

@@ -30,23 +30,25 @@ func (b *Broker) guardHTTP(h *hop) error {
 	return b.guard("the request", true, h.to.url.String(), head.String(), string(h.body))
 }
 
-// redactHTTP takes secrets out of an answer: of a server that repeats what it was sent.
-func (b *Broker) redactHTTP(header http.Header, body []byte) ([]byte, string) {
+// redactHTTP takes secrets out of an answer: of a server that repeats what it was sent, even as the
+// name of a header.
+func (b *Broker) redactHTTP(header http.Header, body string) (text, what string) {
 	m, found := b.cfg.Leaks(), []string(nil)
 	redact := func(s string) string {
 		out, names := m.Redact(s, true)
 		found = append(found, names...)
 		return out
 	}
-	for _, values := range header {
+	for name, values := range header {
+		if redact(name) != name {
+			delete(header, name)
+		}
 		for i := range values {
 			values[i] = redact(values[i])
 		}
 	}
-	if text := redact(string(body)); len(found) > 0 {
-		body = []byte(text)
-	}
-	return body, redacted(found)
+	text = redact(body)
+	return text, redacted(found)
 }
 
 // redacted is what a row says of what was taken out.

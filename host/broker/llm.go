@@ -33,13 +33,17 @@ func (b *Broker) llm(ctx context.Context, c *call, raw []byte) (any, error) {
 	if err := b.spend(ctx, role, host.BudgetRequests, 1); err != nil {
 		return nil, err
 	}
-	settle, err := b.reserve(ctx, role, &req, len(raw))
+	files, bytes, err := b.show(ctx, c, &req)
+	if err != nil {
+		return nil, err
+	}
+	settle, err := b.reserve(ctx, role, &req, len(raw)+files*fileTokens*bytesPerToken)
 	if err != nil {
 		return nil, err
 	}
 	used := int64(0)
 	defer func() { settle(used) }()
-	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name)+hidden, int64(len(raw))); err != nil {
+	if err := b.allow(ctx, c, name, "llm of role "+string(role.Name)+hidden, int64(len(raw))+bytes); err != nil {
 		return nil, err
 	}
 	event := host.Event{Turn: c.row.Turn, Stage: host.StageModel}

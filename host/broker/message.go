@@ -3,8 +3,6 @@ package broker
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,7 +43,12 @@ func (b *Broker) message(ctx context.Context, c *call, raw []byte) (any, error) 
 	if c.row.Target = cmp.Or(strings.TrimSpace(req.Channel+" "+req.Chat), "-"); b.cfg.Messages == nil {
 		return nil, failed("message here", host.ErrUnavailable)
 	}
-	if req.Op == "send" {
+	switch {
+	case req.Op == "send_file":
+		return b.sendFile(ctx, c, req)
+	case c.need.Mode == host.ModeOwn:
+		return nil, deny("the skill's manifest asks for files to the agent's own chat alone")
+	case req.Op == "send":
 		return b.sendMessage(ctx, c, req)
 	}
 	if !c.scope.Role.Chats {
@@ -67,7 +70,7 @@ func (b *Broker) message(ctx context.Context, c *call, raw []byte) (any, error) 
 	case "propose_route":
 		return b.proposeRoute(ctx, c, req)
 	}
-	return nil, invalid("op is send, chats or propose_route")
+	return nil, invalid("op is send, send_file, chats or propose_route")
 }
 
 func (b *Broker) sendMessage(ctx context.Context, c *call, req wire.MessageRequest) (any, error) {
@@ -96,7 +99,7 @@ func (b *Broker) sendMessage(ctx context.Context, c *call, req wire.MessageReque
 		how, err := b.ask(ctx, c, question{
 			what: fmt.Sprintf("send \"%s\" to chat %s of %s (%d bytes)", plainWords(req.Text, maxText),
 				plainWords(req.Chat, maxShown), req.Channel, len(req.Text)),
-			rule:  strings.TrimSpace(fmt.Sprintf("send %s %s %s", req.Channel, req.Chat, req.Account)),
+			rule:  strings.TrimSuffix(fmt.Sprintf("send %s %q %q", req.Channel, req.Chat, req.Account), ` ""`),
 			print: print,
 		})
 		if err != nil {
@@ -107,10 +110,8 @@ func (b *Broker) sendMessage(ctx context.Context, c *call, req wire.MessageReque
 	if err := b.allow(ctx, c, c.row.Target, reason, int64(len(req.Text))); err != nil {
 		return nil, err
 	}
-	// The same when the turn is run again: a call sends once, which is why the journal need not know of it.
-	sum := sha256.Sum256([]byte(string(c.row.Turn) + "\x00" + c.row.Call + "\x00" + print))
 	o := host.Outgoing{
-		ID: host.MessageID("m" + hex.EncodeToString(sum[:16])), Turn: c.row.Turn, Channel: req.Channel,
+		ID: c.messageID(print), Turn: c.row.Turn, Channel: req.Channel,
 		Account: req.Account, Chat: host.ChatID(req.Chat), Text: req.Text, Kind: host.OutMessage,
 	}
 	if err := b.cfg.Messages.Send(ctx, o); err != nil {

@@ -142,7 +142,7 @@ func TestMessageThatAsks(t *testing.T) {
 	a.answer(a.number(), "always")
 	(<-r).want(wire.StatusOK, "")
 	(<-post("a third")).want(wire.StatusOK, "")
-	if rows, err := a.store.GrantRows(t.Context()); err != nil || len(rows) != 1 || rows[0].Rule != "send whatsapp boss@s" || len(c.queued) != 3 {
+	if rows, err := a.store.GrantRows(t.Context()); err != nil || len(rows) != 1 || rows[0].Rule != `send whatsapp "boss@s"` || len(c.queued) != 3 {
 		t.Errorf("rows %+v, %v; queued %d", rows, err, len(c.queued))
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 )
 
-// Deliver takes one inbound message. nil means committed (or known already): acknowledge
-// it. host.ErrInvalid means it can never be taken; any other error means try again.
+// Deliver takes one inbound message. Files that came with it may be opened before it returns (see
+// host.File). nil means committed (or known already): acknowledge it. host.ErrInvalid means it can
+// never be taken; any other error means try again.
 type Deliver func(ctx context.Context, m host.Message) error
 
 // Channel carries messages of one service.
@@ -27,7 +28,8 @@ type Channel interface {
 	// sent. host.ErrInvalid, host.ErrDenied and host.ErrNotFound: it was refused for good.
 	// Any other error: nothing was sent, and a few more tries may do.
 	Send(ctx context.Context, o host.Outgoing) error
-	// Ready receives a value when sending may work again after host.ErrUnavailable.
+	// Ready receives a value when sending may work again after host.ErrUnavailable, and when all
+	// of a backlog is delivered (host.Message.More).
 	Ready() <-chan struct{}
 	// Show is for what happens during a turn: progress, partial text. It never blocks
 	// and may be dropped.
@@ -40,4 +42,12 @@ type Limited interface {
 	// Limits says how many characters a message has at most (0 = any number), and how the
 	// Markdown of agents becomes a text of the channel, which is no longer; nil = as it is.
 	Limits() (max int, render func(markdown string) string)
+}
+
+// Filer is what a channel implements besides that can send files: then Send may be given an
+// Outgoing with a File, whose Open works until Send returns. What other channels cannot send, and
+// what is larger than MaxFile, becomes a sentence in the text.
+type Filer interface {
+	// MaxFile is the largest file in bytes that can be sent.
+	MaxFile() int64
 }

@@ -49,6 +49,12 @@ func (b *builder) build(c *Config, f *file) {
 	c.KeepMessages = time.Duration(f.Store.KeepMessages) * 24 * time.Hour
 	c.Engine = b.engine(f.Engine)
 	c.Network = Network{Proxy: b.proxy(f.Network.Proxy)}
+	c.WhatsApp = WhatsApp(f.Channels.WhatsApp)
+	for _, n := range c.WhatsApp.Owners {
+		if digits, ok := strings.CutPrefix(n, "+"); !ok || len(digits) < 7 || strings.Trim(digits, "0123456789") != "" {
+			b.fail("channels.whatsapp.owners", `%q: write a number as "+", country code and digits, nothing else`, n)
+		}
+	}
 	c.Secrets = make(map[string]host.SecretSource)
 	for _, name := range slices.Sorted(maps.Keys(f.Secrets)) {
 		b.named(entryName, "secrets", name)
@@ -189,7 +195,7 @@ func (b *builder) proxy(p string) string {
 	case "none":
 		return p
 	case "env":
-		if os.Getenv("SANDBOX_NAME")+os.Getenv("SANDBOX_ID")+os.Getenv("SANDBOX_VM_ID") == "" {
+		if !host.InSandbox() {
 			b.fail("network.proxy", `"env" is for a Docker Sandbox, and this is none; write the proxy's URL instead`)
 		}
 		return p

@@ -35,6 +35,7 @@ type Config struct {
 	Secrets       map[string]host.SecretSource
 	Engine        Engine
 	Network       Network
+	WhatsApp      WhatsApp
 	Roles         map[host.RoleName]*host.Role
 	Routes        []host.Route
 
@@ -76,6 +77,12 @@ type Engine struct {
 // Network is how the host itself reaches the internet.
 type Network struct {
 	Proxy string // "none", "env" or a URL
+}
+
+// WhatsApp says whose number is linked.
+type WhatsApp struct {
+	OwnNumber bool     // the assistant's alone
+	Owners    []string // numbers of the owner besides it: "+" and digits
 }
 
 // ProxyFunc is for http.Transport.Proxy; nil = direct.

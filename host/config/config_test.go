@@ -142,6 +142,80 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestExec(t *testing.T) {
+	clean(t)
+	c := load(t, `
+[roles.a]
+engine = "exec"
+preset = "claude-code"
+permissions = "bypass"
+skills = ["calc"]
+[roles.b]
+engine = "exec"
+image = "box@sha256:ab"
+command = ["cat", "-"]
+lifetime = "turn"
+[roles.c]
+engine = "wasm"
+`)
+	for name, want := range map[host.RoleName]*host.Exec{
+		"a": {Image: ClaudeImage, Command: []string{"claude"}, Preset: "claude-code", Bypass: true},
+		"b": {Image: "box@sha256:ab", Command: []string{"cat", "-"}},
+		"c": nil,
+	} {
+		if r := c.Roles[name]; !reflect.DeepEqual(r.Exec, want) || (r.Brain == "") != (want != nil) {
+			t.Errorf("%s: %+v, brain %q", name, r.Exec, r.Brain)
+		}
+	}
+	reach := c.Examine().Roles
+	if reach[0].Program != "claude, of image nanoclaw-claude-code, which may do anything in its container" ||
+		!strings.Contains(reach[1].Files[0], "not bounded") || reach[2].Program != "" {
+		t.Errorf("%+v", reach)
+	}
+	for text, want := range map[string]string{
+		"engine = 'exec'": "must say its image",
+		"engine = 'exec'\nimage = 'a b'\ncommand = ['x']":                       "must say its image",
+		"engine = 'exec'\nimage = 'x'":                                          "must say its command",
+		"engine = 'exec'\nimage = 'x'\ncommand = [' ']":                         "must say its command",
+		"engine = 'docker'":                                                     `"docker" is none of "wasm", "exec"`,
+		"engine = 'exec'\npreset = 'codex'":                                     `"codex" is none of "claude-code"`,
+		"engine = 'exec'\npreset = 'claude-code'\npermissions = 'all'":          `"all" is none of "edits", "bypass"`,
+		"engine = 'exec'\npreset = 'claude-code'\nlifetime = 'conversation'":    "a container serves one turn",
+		"engine = 'exec'\npreset = 'claude-code'\nagent = 'x'":                  "a program answers for this role",
+		"engine = 'exec'\npreset = 'claude-code'\ndelegates = ['o']\n[roles.o]": "cannot give tasks",
+		"command = ['x']":              `is for engine = "exec" alone`,
+		"image = 'x'\nengine = 'wasm'": `is for engine = "exec" alone`,
+	} {
+		_, err := parse("[roles.r]\n"+text, "/x.toml", Overrides{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := parse("[roles.r]\nengine='exec'\npreset='claude-code'", "/x.toml", Overrides{Runtime: None}); err == nil || !strings.Contains(err.Error(), "needs a container") {
+		t.Error(err)
+	}
+}
+
+// TestSandbox: a Docker Sandbox has the key, and what asks is told so; what the file says wins.
+func TestSandbox(t *testing.T) {
+	clean(t)
+	role := &host.Role{}
+	t.Setenv("SANDBOX_NAME", "box")
+	c := load(t, "")
+	if p := c.Providers["anthropic"]; c.Choices(role)[0].Provider != "anthropic" || p.APIKey == nil || !p.APIKey.Managed {
+		t.Errorf("%+v", p)
+	}
+	c = load(t, "[providers.ollama]\nkind = 'openai'\nbase_url = 'http://127.0.0.1:1/v1'\n[model]\nname = 'm'")
+	if got := c.Choices(role)[0].Provider; got != "ollama" {
+		t.Error(got)
+	}
+	t.Setenv("ANTHROPIC_API_KEY", "k")
+	c = load(t, "[providers.anthropic]\napi_key = { env = 'ANTHROPIC_API_KEY' }")
+	if p := c.Providers["anthropic"]; p.APIKey.Managed {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestRole(t *testing.T) {
 	home := clean(t)
 	books := filepath.Join(home, "books")
@@ -151,7 +225,7 @@ func TestRole(t *testing.T) {
 	c := load(t, `
 [engine]
 memory = "512MiB"
-pids = 64
+pids = 160
 [models.small]
 provider = "offline"
 [secrets.brave]
@@ -195,7 +269,7 @@ agent = "one"
 		t.Errorf("messages are kept for %v", c.KeepMessages)
 	}
 	limits := c.Engine.Limits
-	if limits.Memory != 512<<20 || limits.PIDs != 64 || limits.CPUs != 1 {
+	if limits.Memory != 512<<20 || limits.PIDs != 160 || limits.CPUs != 1 {
 		t.Errorf("engine limits %+v", limits)
 	}
 	if got := c.Roles["quiet"]; got.Limits != limits || got.Brain != "assistant" || got.Model != "small" {
@@ -275,6 +349,10 @@ func TestRefused(t *testing.T) {
 		"nan cpus":           {"[engine]\ncpus = nan", "engine.cpus: must be from 0.01"},
 		"few pids":           {"[engine]\npids = 1", "engine.pids: must be from 16"},
 		"role limit":         {role("pids = 1"), "roles.r.pids: must be from 16"},
+		"pids on gVisor":     {role("runtime = 'runsc'\npids = 64"), "line 3: roles.r.pids: 64 processes are too few on gVisor (runsc)"},
+		"engine's pids there": {
+			"[engine]\nruntime = 'runsc-kvm'\npids = 127\n" + role(""), "roles.r.pids: 127 processes are too few on gVisor (runsc-kvm)",
+		},
 		"no duration":        {"[engine]\nspare_idle = '15'", `such as "90s"`},
 		"negative idle":      {"[engine]\nspare_idle = '-1s'", "spare_idle"},
 		"no turn":            {"[engine]\nturn_timeout = '0s'", "turn_timeout"},

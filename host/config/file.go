@@ -24,6 +24,7 @@ type file struct {
 	Engine    engineTable              `toml:"engine"`
 	Network   networkTable             `toml:"network"`
 	Mounts    mountsTable              `toml:"mounts"`
+	Channels  channelsTable            `toml:"channels"`
 	Roles     map[string]roleTable     `toml:"roles"`
 	Routes    []routeTable             `toml:"routes"`
 }
@@ -58,6 +59,13 @@ type storeTable struct {
 
 type networkTable struct {
 	Proxy string `toml:"proxy"`
+}
+
+type channelsTable struct {
+	WhatsApp struct {
+		OwnNumber bool     `toml:"own_number"`
+		Owners    []string `toml:"owners"`
+	} `toml:"whatsapp"`
 }
 
 type mountsTable struct {
@@ -106,7 +114,18 @@ type roleTable struct {
 	Sensitive   bool                     `toml:"sensitive"`
 	AcceptRisk  string                   `toml:"accept_risk"`
 	Runtime     string                   `toml:"runtime"`
+	execTable
 	limitKeys
+}
+
+// execTable is what a role with a program says besides.
+type execTable struct {
+	Engine      string   `toml:"engine"`
+	Image       string   `toml:"image"`
+	Command     []string `toml:"command"`
+	Preset      string   `toml:"preset"`
+	Permissions string   `toml:"permissions"`
+	Lifetime    string   `toml:"lifetime"`
 }
 
 type httpTable struct {

@@ -35,6 +35,10 @@ func (b *builder) models(c *Config, f *file) {
 		c.Providers[name] = b.provider(c, name, f.Providers[name])
 	}
 	slices.SortStableFunc(c.order, func(x, y string) int { return b.lines["providers."+x] - b.lines["providers."+y] })
+	if _, said := c.Providers[anthropic]; !said && host.InSandbox() { // which has the key, and puts it in
+		c.Providers[anthropic] = Provider{Name: anthropic, Kind: anthropic, APIKey: &host.SecretSource{Managed: true}}
+		c.order = append(c.order, anthropic)
+	}
 	c.Model = b.model(c, f, "model", "", f.Model)
 	c.Models = make(map[string]host.ModelChoice)
 	names := slices.Sorted(maps.Keys(f.Models))

@@ -22,6 +22,7 @@ type Reach struct {
 	Role       host.RoleName    `json:"role"`
 	About      string           `json:"description"`
 	Agent      host.SkillName   `json:"agent"`
+	Program    string           `json:"program,omitempty"` // that answers in the place of an agent
 	Skills     []host.SkillName `json:"skills"`
 	Model      string           `json:"model"`
 	SentTo     []string         `json:"sent_to"` // providers on other machines, which get what it reads
@@ -86,6 +87,13 @@ func (c *Config) own(r *host.Role) *Reach {
 		AcceptRisk: r.AcceptRisk, Asked: []host.RoleName{}, Network: []string{}, Chats: []string{},
 		Private: []Cause{}, Untrusted: []Cause{}, Outward: []Cause{},
 		Files: []string{fmt.Sprintf("its own workspace, at most %d MiB", r.Limits.Workspace.Bytes>>20)},
+	}
+	if e := r.Exec; e != nil {
+		out.Program = fmt.Sprintf("%s, of image %s", strings.Join(e.Command, " "), e.Image)
+		if e.Bypass {
+			out.Program += ", which may do anything in its container"
+		}
+		out.Files[0] = "its own workspace, whose size is not bounded for a program"
 	}
 	if r.PublicWeb {
 		web := "GET and HEAD of any public address, without credentials"

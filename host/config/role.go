@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -55,6 +56,7 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 		r.Brain = host.SkillName(t.Agent)
 		b.skill(at+".agent", t.Agent)
 	}
+	b.exec(c, at, r, t)
 	for _, s := range t.Skills {
 		b.skill(at+".skills", s)
 		if host.SkillName(s) == r.Brain || slices.Contains(r.Skills, host.SkillName(s)) {
@@ -78,10 +80,22 @@ func (b *builder) role(c *Config, name string, t roleTable) *host.Role {
 			b.fail(at+".ask_wait", "must be from 10s to 24h")
 		}
 	}
+	if rt := cmp.Or(r.Runtime, c.Engine.Runtime); onGVisor(rt) && r.Limits.PIDs < gVisorPIDs {
+		b.fail(at+".pids", "%d processes are too few on gVisor (%s), whose own count too: write %d or more, here or in "+
+			"[engine]", r.Limits.PIDs, rt, gVisorPIDs)
+	}
 	if r.Runtime == None || r.Runtime != "" && !runtimeName.MatchString(r.Runtime) {
 		b.fail(at+".runtime", `must be the name of an OCI runtime such as "runsc"; "none" is for [engine] alone`)
 	}
 	return r
+}
+
+// gVisorPIDs is the least that gVisor's own processes leave room in: with fewer it does not start, or
+// ends in the middle of a turn.
+const gVisorPIDs = 128
+
+func onGVisor(runtime string) bool {
+	return strings.Contains(runtime, "runsc") || strings.Contains(strings.ToLower(runtime), "gvisor")
 }
 
 func (b *builder) budget(at string, r *host.Role, t roleTable) {

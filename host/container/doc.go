@@ -31,5 +31,6 @@
 // whatever runs the machine it is on. gVisor does not read it: its kernel has none of this.
 //
 // On gVisor the limit on processes counts the sandbox's own: it does not start with fewer than
-// about 64, and a fork bomb ends the container where runc refuses a process.
+// about 64, so the configuration asks for 128 there, and a fork bomb ends the container where runc
+// refuses a process.
 package container

@@ -1,9 +1,11 @@
 package container
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -394,6 +396,67 @@ func TestImageIsBuiltOnce(t *testing.T) {
 	}
 	if len(i.Config.Env) > 1 || i.Config.User != "" || len(i.RootFS.Layers) != 1 {
 		t.Errorf("image is more than the runner: %+v", i.Config)
+	}
+}
+
+// TestImagesOfPrograms: what is exported can be imported; an agent runs in it with the runner mounted,
+// held like any other; an image that is not there, or brings volumes, is refused.
+func TestImagesOfPrograms(t *testing.T) {
+	d, from := engine(t)
+	ref := "nanoclaw-test-" + strings.ToLower(rand.Text()[:8])
+	t.Cleanup(func() {
+		for _, tag := range []string{":latest", ":volumes"} {
+			d.api.ImageRemove(context.Background(), ref+tag, image.RemoveOptions{})
+		}
+	})
+	tarball, err := d.Export(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layer bytes.Buffer
+	names := ""
+	in, out := tar.NewReader(tarball), tar.NewWriter(&layer)
+	for h, err := in.Next(); err == nil; h, err = in.Next() {
+		names += h.Name + " "
+		if h.Typeflag == tar.TypeDir {
+			out.WriteHeader(h)
+		}
+	}
+	if err := errors.Join(out.Close(), tarball.Close()); err != nil || !strings.Contains(names, "runner") {
+		t.Fatalf("exported %s, %v", names, err)
+	}
+	if err := d.Import(t.Context(), ref, bytes.NewReader(layer.Bytes()), "test-1"); err != nil {
+		t.Fatal(err)
+	}
+	id, err := d.Program(t.Context(), ref)
+	if err != nil || !strings.HasPrefix(id, "sha256:") {
+		t.Fatal(id, err)
+	}
+	c, err := d.Start(t.Context(), host.Spec{
+		Image: id, Args: []string{"serve"}, Limits: limits(), Binds: []host.Bind{{Source: probePath(t), Target: "/runner"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	echo(t, c, "hello\n")
+	if drift, err := d.InspectDrift(t.Context(), c.ID()); len(drift) > 0 || err != nil {
+		t.Errorf("%q, %v", drift, err)
+	}
+	if _, err := d.importLayer(t.Context(), ref+":volumes", bytes.NewReader(layer.Bytes()), "VOLUME /data"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Program(t.Context(), ref+":volumes"); !errors.Is(err, host.ErrInvalid) || !strings.Contains(err.Error(), "volumes") {
+		t.Error(err)
+	}
+	if _, err := d.Program(t.Context(), ref+":none"); !errors.Is(err, host.ErrNotFound) || !strings.Contains(err.Error(), "image build") {
+		t.Error(err)
+	}
+	if _, err := d.Export(t.Context(), ref+":none"); err == nil {
+		t.Error("an image that cannot be pulled was exported")
+	}
+	if err := d.Import(t.Context(), ref+":latest", strings.NewReader("no archive, not at all"), "x"); err == nil {
+		t.Error("no archive was imported")
 	}
 }
 

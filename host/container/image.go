@@ -7,10 +7,13 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
+	"github.com/containerd/errdefs"
+	api "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -48,6 +51,21 @@ func (d *Docker) EnsureImage(ctx context.Context, runnerPath string) (id string,
 	return id, true, nil
 }
 
+// Program is the ID of an image that a role runs a program of. It must be there: nothing is pulled.
+func (d *Docker) Program(ctx context.Context, ref string) (string, error) {
+	i, err := d.api.ImageInspect(ctx, ref)
+	switch {
+	case errdefs.IsNotFound(err):
+		return "", fmt.Errorf("%w: there is no image %s; 'nanoclaw image build claude-code' makes the one for Claude Code",
+			host.ErrNotFound, ref)
+	case err != nil:
+		return "", d.explain("inspect image "+ref, err)
+	case i.Config != nil && len(i.Config.Volumes) > 0: // Docker would make them, writable and without a bound
+		return "", fmt.Errorf("%w: image %s declares volumes, which agents do not get", host.ErrInvalid, ref)
+	}
+	return i.ID, nil
+}
+
 // imageID is the ID of an image that was made of this runner, "" when there is none.
 func (d *Docker) imageID(ctx context.Context, ref, digest string) string {
 	i, err := d.api.ImageInspect(ctx, ref)
@@ -81,6 +99,62 @@ func checkRunner(path, arch string) (digest string, err error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// Export is the file system of an image, pulled when the daemon does not have it, as a tar archive.
+func (d *Docker) Export(ctx context.Context, ref string) (io.ReadCloser, error) {
+	what := "export image " + ref
+	if _, err := d.api.ImageInspect(ctx, ref); errdefs.IsNotFound(err) {
+		pulled, err := d.api.ImagePull(ctx, ref, image.PullOptions{})
+		if err != nil {
+			return nil, d.explain("pull image "+ref, err)
+		}
+		_, err = io.Copy(io.Discard, pulled) // its end is the pull's
+		if err = errors.Join(err, pulled.Close()); err != nil {
+			return nil, d.explain("pull image "+ref, err)
+		}
+	}
+	made, err := d.api.ContainerCreate(ctx, &api.Config{Image: ref, Cmd: []string{"-"}, Labels: map[string]string{
+		labelInstall: d.cfg.InstallID,
+	}}, nil, nil, nil, "")
+	if err != nil {
+		return nil, d.explain(what, err)
+	}
+	body, err := d.api.ContainerExport(ctx, made.ID)
+	if err != nil {
+		return nil, errors.Join(d.explain(what, err), d.remove(ctx, made.ID))
+	}
+	return exported{body, func() error { return d.remove(context.WithoutCancel(ctx), made.ID) }}, nil
+}
+
+// exported is removed when it is closed.
+type exported struct {
+	io.ReadCloser
+	remove func() error
+}
+
+func (e exported) Close() error { return errors.Join(e.ReadCloser.Close(), e.remove()) }
+
+// Import makes an image of one layer, a tar archive, with a label that names what it was made of.
+func (d *Docker) Import(ctx context.Context, ref string, layer io.Reader, made string) error {
+	said, err := d.importLayer(ctx, ref, layer, "LABEL "+labelPrefix+"made="+made)
+	if err != nil {
+		return d.explain("import image "+ref, err)
+	}
+	if _, err := d.api.ImageInspect(ctx, ref); err != nil {
+		return fmt.Errorf("%w: docker did not take image %s: %.300q", host.ErrUnavailable, ref, said)
+	}
+	return nil
+}
+
+func (d *Docker) importLayer(ctx context.Context, ref string, layer io.Reader, changes ...string) ([]byte, error) {
+	body, err := d.api.ImageImport(ctx, image.ImportSource{Source: layer, SourceName: "-"}, ref,
+		image.ImportOptions{Changes: changes})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return wire.ReadLimited(body, 1<<20)
+}
+
 func (d *Docker) importImage(ctx context.Context, runnerPath, ref, digest string) (said []byte, err error) {
 	runner, err := os.ReadFile(runnerPath)
 	if err != nil {
@@ -93,14 +167,7 @@ func (d *Docker) importImage(ctx context.Context, runnerPath, ref, digest string
 	if err != nil {
 		return nil, err
 	}
-	body, err := d.api.ImageImport(ctx, image.ImportSource{Source: layer, SourceName: "-"}, ref, image.ImportOptions{
-		Changes: []string{`ENTRYPOINT ["/runner"]`, "LABEL " + labelRunner + "=" + digest},
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	return wire.ReadLimited(body, 1<<20)
+	return d.importLayer(ctx, ref, layer, `ENTRYPOINT ["/runner"]`, "LABEL "+labelRunner+"="+digest)
 }
 
 // layer is the image's file system. /tmp has the mode that a tmpfs over it takes.

@@ -17,10 +17,12 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/agent"
+	"github.com/nanoclaw/nanoclaw/host/attach"
 	"github.com/nanoclaw/nanoclaw/host/audit"
 	"github.com/nanoclaw/nanoclaw/host/broker"
 	"github.com/nanoclaw/nanoclaw/host/channel"
 	"github.com/nanoclaw/nanoclaw/host/channel/console"
+	"github.com/nanoclaw/nanoclaw/host/channel/whatsapp"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/router"
 	"github.com/nanoclaw/nanoclaw/host/schedule"
@@ -50,12 +52,15 @@ type Daemon struct {
 	current atomic.Pointer[inForce]
 
 	engine  *Engine
+	admit   *agent.Admitter // for the runtimes in force; belongs to watch
 	store   *store.Store
+	files   *attach.Box
 	audit   *audit.Log
 	skills  *skill.Registry
 	ready   chan struct{} // closed when the plugins were read once
 	agents  *agent.Manager
 	console *console.Console
+	wa      *whatsapp.WhatsApp
 	router  *router.Router
 	owner   *broker.Approvals
 	tasks   *schedule.Scheduler
@@ -89,8 +94,12 @@ func (d *Daemon) config() *config.Config { return d.current.Load().cfg }
 func (d *Daemon) use(cfg *config.Config) {
 	d.current.Store(&inForce{cfg, newBroker(cfg, d.opt.Vault, broker.Config{
 		Audit: d.audit, KV: d.store, History: d.store, Budgets: d.store, Journal: d.store, Notice: d.refused, Owner: d.owner,
-		Delegate: d.delegate, Tasks: d.book, Messages: messenger{d}, Log: d.log.Named("broker"),
+		Delegate: d.delegate, Tasks: d.book, Messages: messenger{d}, Files: files{d},
+		Log: d.log.Named("broker"),
 	}, nil)})
+	d.wa.Use(whatsapp.Settings{
+		Assistant: cfg.Assistant.Name, OwnNumber: cfg.WhatsApp.OwnNumber, Owners: cfg.WhatsApp.Owners,
+	})
 	d.router.SetStale(cfg.Assistant.StaleAfter)
 	d.useRoutes(context.Background())
 }
@@ -104,7 +113,7 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	d := &Daemon{
 		opt: opt, log: opt.Log, started: time.Now(), ready: make(chan struct{}), poke: make(chan struct{}, 1),
 		notices: make(map[host.TurnID]int), working: make(map[host.AgentID]bool),
-		summaries: make(map[host.AgentID]time.Time), console: console.New(),
+		summaries: make(map[host.AgentID]time.Time), console: console.New(filepath.Join(opt.Config.StateDir, "received")),
 	}
 	d.ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
 	d.current.Store(&inForce{cfg: opt.Config})
@@ -136,6 +145,9 @@ func (d *Daemon) openState(ctx context.Context) error {
 		return err
 	}
 	d.onClose(d.store.Close)
+	if d.files, err = attach.Open(filepath.Join(d.config().StateDir, "files"), d.store); err != nil {
+		return err
+	}
 	if d.audit, err = audit.Open(AuditDir(d.config().StateDir, false), d.store); err != nil {
 		return err
 	}
@@ -170,22 +182,26 @@ func (d *Daemon) openAgents() {
 	cfg := d.config()
 	e := cfg.Engine
 	d.agents = agent.New(agent.Config{
-		Engine: d.engine.Engine, Image: d.engine.Image, Workspaces: filepath.Join(cfg.StateDir, "workspaces"),
-		Handler:   func(s host.Scope) http.Handler { return d.current.Load().broker.Handler(s) },
-		MaxAgents: e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,
+		Engine: d.engine.Engine, Image: d.engine.Image, Runner: d.engine.File,
+		Workspaces: filepath.Join(cfg.StateDir, "workspaces"),
+		Attached:   d.files.Reader,
+		Handler:    func(s host.Scope) http.Handler { return d.current.Load().broker.Handler(s) },
+		MaxAgents:  e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,
 		Timezone: cfg.Assistant.Timezone, Log: d.log.Named("agent"),
 	})
 	d.onClose(func() error { d.agents.Close(context.Background()); return nil })
+	d.admit = d.engine.Admitter(d.log.Named("admit"))
 	d.skills = skill.NewRegistry(skill.Config{
 		Dir: cfg.SkillsDir, State: cfg.StateDir, RequireSigned: cfg.RequireSigned,
-		Admit: d.engine.Admitter(d.log.Named("admit")), Log: d.log.Named("skill"), Notice: d.tell,
+		Admit: d.admit, Log: d.log.Named("skill"), Notice: d.tell,
 	})
 }
 
 func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
+	d.openWhatsApp()
 	d.router = router.New(router.Config{
-		Store: d.store, Channels: []channel.Channel{d.console},
+		Store: d.store, Files: d.files, Channels: []channel.Channel{d.console, d.wa},
 		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Notice: d.tell, Retry: d.opt.Retry, Grace: grace,
 		Log: d.log.Named("router"),
 	})
@@ -205,6 +221,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/status", d.serveStatus)
 	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
 	mux.HandleFunc("POST /v1/turns/{id}/retry", d.serveRetry)
+	mux.HandleFunc("POST /v1/whatsapp/unlink", d.serveUnlink)
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
 	d.wg.Go(func() { d.watch(d.ctx) }) // reads plugins/ at once: compiling a new file takes seconds
@@ -213,9 +230,10 @@ func (d *Daemon) serve(ctx context.Context) error {
 	return nil
 }
 
-// Reload makes the host look at its configuration, at plugins/ and at the tasks now.
+// Reload makes the host look at its configuration, at plugins/, at the tasks and for a linked phone now.
 func (d *Daemon) Reload() {
 	d.tasks.Poke()
+	d.wa.Look()
 	select {
 	case d.poke <- struct{}{}:
 	default:
@@ -303,7 +321,9 @@ func StateEntry(name string) string {
 		"audit-calls": "the same for skill call",
 		"workspaces":  "files of the agents", "skills": "copies of plugins, by digest",
 		"admitted": "compiled plugins", "chat_history": "lines typed in chat", "install-id": "label of containers",
+		"files": "attachments, by digest", "received": "files that agents sent to chat",
 		"secrets": "what nanoclaw secret set stored", "nanoclaw.log": "what the host logged",
+		"whatsapp.db": "keys of the linked phone: first nanoclaw channel rm whatsapp",
 	}
 	if strings.Contains(name, "-schema-") {
 		return "the database from before an upgrade"

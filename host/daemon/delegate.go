@@ -77,7 +77,7 @@ func (d *Daemon) delegated(
 	}
 	in := input(d.config(), scope, timeout)
 	in.Messages = []wire.ChatMessage{said}
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Delegate: true, Hold: hold, Input: in})
+	reply, err := d.run(ctx, agent.Job{Scope: scope, Delegate: true, Hold: hold, Input: in})
 	return reply.Text, err
 }
 
@@ -112,7 +112,7 @@ func delegatedID(parent host.TurnID, place string) host.TurnID {
 
 // delegates are the roles that the brain of s may give tasks to.
 func delegates(cfg *config.Config, s host.Scope) (out []wire.Delegate) {
-	if !host.Grants(s.Role, &s.Skills[s.Brain].Manifest).Has(host.CapAgent) {
+	if s.Role.Exec != nil || !host.Grants(s.Role, &s.Skills[s.Brain].Manifest).Has(host.CapAgent) {
 		return nil
 	}
 	for _, name := range s.Role.Delegates {

@@ -36,6 +36,7 @@ var processID = strings.ToLower(rand.Text()[:16])
 type Engine struct {
 	host.Engine
 	Image    string   // image ID; the runner's path without containers
+	File     string   // the runner's path
 	Runner   string   // digest of the runner
 	runtimes []string // OCI runtimes in use; none without containers
 	Docker   *container.Docker
@@ -53,7 +54,7 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 		return nil, err
 	}
 	if cfg.Engine.Runtime == RuntimeNone {
-		return &Engine{Engine: container.NewProcess(runner, log), Image: runner, Runner: digest}, nil
+		return &Engine{Engine: container.NewProcess(runner, log), Image: runner, File: runner, Runner: digest}, nil
 	}
 	install, err := installID(cfg.StateDir)
 	if err != nil {
@@ -65,14 +66,43 @@ func OpenEngine(ctx context.Context, cfg *config.Config, log hclog.Logger) (*Eng
 	if err != nil {
 		return nil, fmt.Errorf("%w; 'nanoclaw doctor --fix' sets Docker up", err)
 	}
-	image, built, err := d.EnsureImage(ctx, runner)
+	e := &Engine{Engine: d, File: runner, Runner: digest, Docker: d}
+	err = e.take(ctx, cfg)
+	var built bool
+	if err == nil {
+		e.Image, built, err = d.EnsureImage(ctx, runner)
+	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	if built {
-		log.Info("agent image built", "image", image)
+		log.Info("agent image built", "image", e.Image)
 	}
-	return &Engine{Engine: d, Image: image, Runner: digest, Docker: d, runtimes: Runtimes(cfg)}, nil
+	return e, nil
+}
+
+// take sets the runtimes that skills are compiled for. One that the daemon does not know is refused:
+// no skill could be. Names with dots are those of shims, of which a daemon has no list.
+func (e *Engine) take(ctx context.Context, cfg *config.Config) error {
+	names := Runtimes(cfg)
+	if e.Docker == nil || slices.Equal(names, e.runtimes) {
+		return nil
+	}
+	for _, name := range names {
+		if name == "runc" || strings.Contains(name, ".") {
+			continue
+		}
+		info, err := e.Docker.Info(ctx)
+		if err == nil && !slices.Contains(info.Runtimes, name) {
+			err = fmt.Errorf("%w: the Docker daemon does not know the runtime %q that the configuration asks for, only %s; "+
+				"'nanoclaw doctor --fix' adds gVisor", host.ErrNotFound, name, strings.Join(info.Runtimes, ", "))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	e.runtimes = names
+	return nil
 }
 
 // Runtimes are the OCI runtimes that a configuration asks for, sorted.

@@ -258,7 +258,7 @@ func list(names []host.SkillName) string {
 func (d *Daemon) skillsOf(name host.RoleName) string {
 	text := ""
 	if r := d.config().Roles[name]; r != nil {
-		text = fmt.Sprintf("Role %s uses %s.", name, list(append([]host.SkillName{r.Brain}, r.Skills...)))
+		text = fmt.Sprintf("Role %s uses %s.", name, list(skillsOf(r)))
 	}
 	for _, k := range d.skills.List() {
 		text += strings.TrimRight(fmt.Sprintf("\n  %s  %s %s", k.File, k.State, k.Why), " ")
@@ -277,7 +277,8 @@ func History(ctx context.Context, state string, f host.Find) (out []host.Found, 
 	return out, err
 }
 
-// retain deletes what is older than [store] keep_messages, at the start and then daily, until ctx ends.
+// retain deletes what is older than [store] keep_messages, and attachments without a message, at the
+// start and then daily, until ctx ends.
 func (d *Daemon) retain(ctx context.Context) {
 	daily := time.NewTicker(24 * time.Hour)
 	defer daily.Stop()
@@ -289,6 +290,7 @@ func (d *Daemon) retain(ctx context.Context) {
 				d.log.Info("old messages deleted", "older_than", keep, "rows", n)
 			}
 		}
+		d.sweepFiles(ctx)
 		select {
 		case <-daily.C:
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/agent"
+	"github.com/nanoclaw/nanoclaw/host/attach"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/store"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
@@ -57,22 +60,52 @@ func TestOldMessagesAreDeletedAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
+	dir := t.TempDir()
+	log := make(said, 10)
+	d := &Daemon{log: hclog.New(&hclog.LoggerOptions{Output: log}), store: st}
+	if d.files, err = attach.Open(filepath.Join(dir, "files"), st); err != nil {
+		t.Fatal(err)
+	}
+	d.agents = agent.New(agent.Config{Workspaces: filepath.Join(dir, "workspaces"), Log: d.log})
+	if err := st.EnsureAgent(t.Context(), host.Agent{ID: "a", Role: "main", Channel: "console", Chat: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(dir, "workspaces", "a", attach.Dir)
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for id, age := range map[string]time.Duration{"old": 31 * 24 * time.Hour, "new": 29 * 24 * time.Hour} {
-		m := host.Message{Channel: "console", Chat: "x", ExternalID: id, Text: id, Time: time.Now().Add(-age)}
-		if _, err := st.AddMessage(t.Context(), m, "", false); err != nil {
+		f, done, err := d.files.Put(id+".txt", []byte(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := host.Message{
+			Channel: "console", Chat: "x", ExternalID: id, Text: id, Time: time.Now().Add(-age), Files: []host.File{f},
+		}
+		if _, err := st.AddMessage(t.Context(), m, "a", false); err != nil {
+			t.Fatal(err)
+		}
+		done()
+		if err := os.WriteFile(filepath.Join(at, f.Name), []byte(id), 0o400); err != nil {
 			t.Fatal(err)
 		}
 	}
-	log := make(said, 10)
-	d := &Daemon{log: hclog.New(&hclog.LoggerOptions{Output: log}), store: st}
 	d.current.Store(&inForce{cfg: &config.Config{KeepMessages: 30 * 24 * time.Hour}})
 	ctx, cancel := context.WithCancel(t.Context())
 	d.wg.Go(func() { d.retain(ctx) })
-	line := <-log
+	line, swept := <-log, <-log
 	cancel()
 	d.wg.Wait()
-	if !strings.Contains(line, "rows=1") {
-		t.Errorf("logged %q", line)
+	if !strings.Contains(line, "rows=1") || !strings.Contains(swept, "files=1") {
+		t.Errorf("logged %q, then %q", line, swept)
+	}
+	for _, pattern := range []string{filepath.Join(dir, "files", "*"), filepath.Join(at, "*")} {
+		left, _ := filepath.Glob(pattern)
+		if len(left) != 1 {
+			t.Errorf("left are %q", left)
+		} else if b, err := os.ReadFile(left[0]); string(b) != "new" {
+			t.Errorf("left is %q, %v", b, err)
+		}
 	}
 	if found, err := st.Find(t.Context(), host.Find{Limit: 9}); err != nil || len(found) != 1 || found[0].Text != "new" {
 		t.Errorf("left %v, %v", found, err)

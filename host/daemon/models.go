@@ -27,6 +27,10 @@ func newBroker(
 		Choose: cfg.Choices, Endpoints: endpoints(cfg, vault), Proxy: cfg.Network.ProxyFunc(), Log: parts.Log,
 	})
 	parts.Models = func(role *host.Role, name string) (broker.Model, error) { return models.Model(role, name) }
+	parts.Upstream = func(role *host.Role) (broker.Upstream, error) {
+		up, err := models.Upstream(role)
+		return broker.Upstream(up), err
+	}
 	parts.Secrets = func(name string) (secret.Key, error) {
 		src, ok := cfg.Secrets[name]
 		if !ok {

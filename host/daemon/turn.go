@@ -9,14 +9,19 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/agent"
 	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/model"
 	"github.com/nanoclaw/nanoclaw/host/store"
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
+
+// maxTools is how many calls of tools a turn shows its owner.
+const maxTools = 200
 
 // turn is router.TurnFunc: it puts together everything a turn is made of and gives it to
 // the agent's container. Nothing else reaches the container.
@@ -69,11 +74,59 @@ func (d *Daemon) ask(
 	}
 	in := input(cfg, scope, role.Limits.TurnTimeout)
 	in.History, in.Messages = history, chatMessages(messages)
-	reply, err := d.agents.Turn(ctx, agent.Job{Scope: scope, Shared: shared, Input: in})
+	if err := d.showFiles(ctx, scope.Agent.ID, messages, &in); err != nil {
+		return "", err
+	}
+	reply, err := d.run(ctx, agent.Job{Scope: scope, Shared: shared, Input: in, Files: attachedFiles(messages)})
 	if hidden >= windowSpill && err == nil {
 		d.spilled(scope)
 	}
 	return d.harmless(role.Name, reply.Text, d.lasting(ctx, scope, err))
+}
+
+// run runs a turn and keeps which tools it called, for its owner to see.
+func (d *Daemon) run(ctx context.Context, j agent.Job) (agent.Reply, error) {
+	var mu sync.Mutex // tools are called beside each other
+	var tools []host.ToolRow
+	emit := j.Scope.Emit
+	j.Scope.Emit = func(e host.Event) {
+		own := slices.ContainsFunc(j.Input.Tools, func(t wire.Tool) bool { return t.Name == e.Name })
+		if mu.Lock(); own && e.Stage == host.StageTool && len(tools) < maxTools {
+			tools = append(tools, host.ToolRow{Name: e.Name, At: time.Now()})
+		}
+		mu.Unlock()
+		emit(e)
+	}
+	if err := d.program(ctx, &j); err != nil {
+		return agent.Reply{}, err
+	}
+	reply, err := d.agents.Turn(ctx, j)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(tools) > 0 {
+		if err := d.store.SetTools(context.WithoutCancel(ctx), j.Scope.Turn, tools); err != nil {
+			d.log.Warn("tools of a turn not kept", "turn", j.Scope.Turn, "error", err)
+		}
+	}
+	return reply, err
+}
+
+// program says which image and model the role's program has, where it has one.
+func (d *Daemon) program(ctx context.Context, j *agent.Job) (err error) {
+	e := j.Scope.Role.Exec
+	if e == nil {
+		return nil
+	}
+	m := d.config().Choices(j.Scope.Role)[0]
+	if j.Model = m.Model; e.Preset == wire.PresetClaude && m.Provider == model.Offline {
+		return host.Lasting(fmt.Errorf("%w: Claude Code needs a model of a provider, and the role's is offline; "+
+			"see [providers] in %s", host.ErrUnavailable, d.config().Path))
+	}
+	if d.engine.Docker == nil {
+		return host.Lasting(fmt.Errorf("%w: a program needs a container", host.ErrDenied))
+	}
+	j.Image, err = d.engine.Docker.Program(ctx, e.Image)
+	return err
 }
 
 // input is what every turn of a scope begins with; what is said in it comes to that.
@@ -113,7 +166,7 @@ func (d *Daemon) forgetNotices(id host.TurnID) {
 
 // waitForPlugins waits until the role's skills were read once: compiling a new file takes seconds.
 func (d *Daemon) waitForPlugins(ctx context.Context, role *host.Role, emit func(host.Event)) error {
-	names := append([]host.SkillName{role.Brain}, role.Skills...)
+	names := skillsOf(role)
 	for told := false; ; told = true {
 		settled, changed := d.skills.Settled(names)
 		if settled {
@@ -136,7 +189,7 @@ func (d *Daemon) waitForPlugins(ctx context.Context, role *host.Role, emit func(
 // whose required capabilities the role grants.
 func (d *Daemon) scope(a host.Agent, role *host.Role, turn host.TurnID) (host.Scope, error) {
 	s := host.Scope{Turn: turn, Agent: a, Role: role, Brain: role.Brain, Skills: make(map[host.SkillName]*host.Skill)}
-	for _, name := range append([]host.SkillName{role.Brain}, role.Skills...) {
+	for _, name := range skillsOf(role) {
 		k, err := d.skills.Get(name)
 		if err == nil {
 			if miss := host.Grants(role, &k.Manifest).Missing; len(miss) > 0 {
@@ -152,10 +205,18 @@ func (d *Daemon) scope(a host.Agent, role *host.Role, turn host.TurnID) (host.Sc
 		}
 		d.log.Warn("skill left out of a turn", "role", role.Name, "skill", name, "reason", err)
 	}
-	if b := s.Skills[role.Brain]; b.Manifest.Kind != host.KindAgent {
+	if b := s.Skills[role.Brain]; role.Exec == nil && b.Manifest.Kind != host.KindAgent {
 		return s, fmt.Errorf("%w: skill %s of role %s is not a skill agent", host.ErrInvalid, role.Brain, role.Name)
 	}
 	return s, nil
+}
+
+// skillsOf are a role's skills and its brain, if a skill is that.
+func skillsOf(role *host.Role) []host.SkillName {
+	if role.Exec != nil {
+		return role.Skills
+	}
+	return append([]host.SkillName{role.Brain}, role.Skills...)
 }
 
 // publicTools lists the tools of a scope under the names models and users know, in the
@@ -246,7 +307,7 @@ func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 		Runtime: d.config().Engine.Runtime, Isolated: d.engine.Isolated(), Engine: d.engineState(r.Context()),
 		Agents: c.Agents, Working: d.router.Busy(), Containers: st.Running + st.Spares, Spares: st.Spares,
 		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
-		Channels: []string{d.console.Name()}, Budgets: budgets, Pending: pending,
+		Channels: d.channels(), Budgets: budgets, Pending: pending,
 	}
 	for _, k := range d.skills.List() {
 		s.Skills = append(s.Skills, SkillRow{File: k.File, Name: string(k.Name), State: string(k.State), Why: k.Why})

@@ -40,6 +40,9 @@ func RetryTurn(ctx context.Context, cfg *config.Config, id string) (t host.TurnR
 	if t, err = TurnOf(ctx, cfg, id); err != nil {
 		return t, false, err
 	}
+	if t.Parent != "" {
+		return t, false, fmt.Errorf("%w: turn %s is part of %s; run that again", host.ErrInvalid, t.ID, t.Parent)
+	}
 	if t.State != string(store.Failed) {
 		return t, false, fmt.Errorf("%w: turn %s is %s; only a failed turn is run again", host.ErrInvalid, t.ID, t.State)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (d *Daemon) watch(ctx context.Context) {
 			first = time.Time{}
 			seen = d.fingerprint()
 			follow()
-			d.reload()
+			d.reload(ctx)
 			d.useRoutes(ctx)
 			d.refresh(ctx)
 		}
@@ -115,11 +116,16 @@ func (d *Daemon) refresh(ctx context.Context) {
 
 // reload takes up a changed, valid configuration for the turns that begin from now on. An
 // invalid one is reported once and ignored.
-func (d *Daemon) reload() {
+func (d *Daemon) reload(ctx context.Context) {
 	was := d.config()
 	now, err := was.Reload()
 	if err == nil {
 		err = safe(now)
+	}
+	later := ""
+	if err == nil {
+		later = fixedParts(was, now)
+		err = d.engine.take(ctx, now)
 	}
 	if err != nil {
 		if text := err.Error(); text != d.badConfig {
@@ -130,9 +136,12 @@ func (d *Daemon) reload() {
 		return
 	}
 	d.badConfig = ""
-	later := fixedParts(was, now)
 	if reflect.DeepEqual(was, now) {
 		return
+	}
+	if d.admit.Runtimes = d.engine.runtimes; !slices.Equal(Runtimes(was), Runtimes(now)) {
+		d.tell("the changed configuration has other runtimes: it is in force once the plugins are compiled for them")
+		d.refresh(ctx)
 	}
 	d.use(now)
 	d.agents.DropSpares()

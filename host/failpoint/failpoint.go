@@ -8,6 +8,7 @@ package failpoint
 // Names of places. Each says what has just happened, or is about to.
 const (
 	Migration        = "fp-in-migration"
+	FilesStored      = "fp-files-stored" // and the message that they came with is not
 	InboundCommitted = "fp-inbound-committed"
 	TurnBegun        = "fp-turn-begun"
 	BeforeIntent     = "fp-before-intent"
@@ -24,6 +25,6 @@ const (
 
 // Names are all of them.
 var Names = []string{
-	Migration, InboundCommitted, TurnBegun, BeforeIntent, AfterIntent, BeforeOutcome, AfterOutcome, BeforeFinish,
-	AfterFinish, BeforeSending, AfterSending, BeforeSent, AfterSent,
+	Migration, FilesStored, InboundCommitted, TurnBegun, BeforeIntent, AfterIntent, BeforeOutcome, AfterOutcome,
+	BeforeFinish, AfterFinish, BeforeSending, AfterSending, BeforeSent, AfterSent,
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"net/http"
 	"regexp"
 
 	"github.com/anthropics/anthropic-sdk-go"
@@ -20,9 +21,10 @@ func askAnthropic(
 	opts := []option.RequestOption{
 		option.WithoutEnvironmentDefaults(), option.WithEnvironmentProduction(), option.WithoutOpenTelemetry(),
 		option.WithHTTPClient(r.client), option.WithMaxRetries(r.retries),
-	}
-	if key != "" {
-		opts = append(opts, option.WithAPIKey(key))
+		option.WithMiddleware(func(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+			authorize(req.Header, Anthropic, key)
+			return next(req)
+		}),
 	}
 	if r.end.BaseURL != "" {
 		opts = append(opts, option.WithBaseURL(r.end.BaseURL))
@@ -87,6 +89,8 @@ func messagesBlock(b wire.Block) anthropic.ContentBlockParamUnion {
 		return anthropic.NewToolUseBlock(notID.ReplaceAllString(b.ID, "_"), b.Input, b.Name)
 	case wire.BlockImage:
 		return anthropic.NewImageBlockBase64(b.MIMEType, b.Data)
+	case wire.BlockDocument:
+		return anthropic.NewDocumentBlock(anthropic.Base64PDFSourceParam{Data: b.Data})
 	case wire.BlockText:
 		return anthropic.NewTextBlock(b.Text)
 	}
@@ -96,9 +100,12 @@ func messagesBlock(b wire.Block) anthropic.ContentBlockParamUnion {
 	}
 	for _, c := range b.Content {
 		var part anthropic.ToolResultBlockParamContentUnion
-		if c.Type == wire.BlockImage {
+		switch c.Type {
+		case wire.BlockImage:
 			part.OfImage = anthropic.NewImageBlockBase64(c.MIMEType, c.Data).OfImage
-		} else {
+		case wire.BlockDocument:
+			part.OfDocument = anthropic.NewDocumentBlock(anthropic.Base64PDFSourceParam{Data: c.Data}).OfDocument
+		default:
 			part.OfText = &anthropic.TextBlockParam{Text: c.Text}
 		}
 		r.Content = append(r.Content, part)

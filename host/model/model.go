@@ -50,6 +50,7 @@ type Config struct {
 type Set struct {
 	cfg    Config
 	client *http.Client
+	direct *http.Transport // without what client knows of the SDKs
 }
 
 // New returns a Set. It opens no connection.
@@ -57,7 +58,8 @@ func New(cfg Config) *Set {
 	if cfg.Silence == 0 {
 		cfg.Silence = defaultSilence
 	}
-	return &Set{cfg, newClient(cfg.Proxy)}
+	direct := newTransport(cfg.Proxy)
+	return &Set{cfg, newClient(direct), direct}
 }
 
 // Model is what answers for role. name is a model that a skill asked for by name: a role may

@@ -194,6 +194,33 @@ func TestBlindModel(t *testing.T) {
 	})
 }
 
+// TestDocuments: a PDF goes to the API that takes it, in a message or a tool's result, and is left out with
+// a note elsewhere.
+func TestDocuments(t *testing.T) {
+	each(t, func(t *testing.T, kind string, start func(testing.TB, ...modeltest.Answer) *modeltest.Server) {
+		s := start(t, modeltest.Answer{Text: "ok"})
+		req := wire.LLMRequest{Messages: []wire.LLMMessage{
+			{Role: wire.RoleUser, Content: []wire.Block{{Type: wire.BlockDocument, MIMEType: "application/pdf", Data: "aGk="}}},
+			{Role: wire.RoleAssistant, Content: []wire.Block{{Type: wire.BlockToolUse, ID: "u1", Name: "view_file"}}},
+			{Role: wire.RoleUser, Content: []wire.Block{{Type: wire.BlockToolResult, ToolUseID: "u1", Content: []wire.Content{
+				{Type: wire.BlockDocument, MIMEType: "application/pdf", Data: "aG8="},
+			}}}},
+		}}
+		if _, err := one(t, kind, s.URL, modeltest.Key).Complete(t.Context(), req, nil); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{`"type":"document"`, `"data":"aGk="`, `"data":"aG8="`, `"media_type":"application/pdf"`}
+		if kind == model.OpenAI {
+			want = []string{`[document of type \"application/pdf\" left out]`}
+		}
+		for _, part := range want {
+			if raw := string(s.Requests()[0].Raw); !strings.Contains(raw, part) {
+				t.Errorf("%s lacks %s", raw, part)
+			}
+		}
+	})
+}
+
 func TestStopReasons(t *testing.T) {
 	cut := []modeltest.Use{{ID: "1", Name: "calc", Input: `{"expression":"6*`}}
 	null := []modeltest.Use{{ID: "1", Name: "calc", Input: `null`}}

@@ -39,18 +39,28 @@ type answer struct {
 	hidden int
 }
 
+// key is that of provider, "" when none is sent.
+func (e Endpoint) key(provider string) (string, error) {
+	if e.Key == nil {
+		return "", nil
+	}
+	key, err := e.Key()
+	if err != nil {
+		text := fmt.Sprintf("the %s key is not there; see api_key in [providers.%[1]s]", provider)
+		return "", &failure{kind: host.ErrDenied, sentence: text, detail: err.Error()}
+	}
+	return key, nil
+}
+
 // Complete is one attempt, but for what the SDK tries again before an answer begins.
 func (r *remote) Complete(ctx context.Context, req wire.LLMRequest, onText func(string)) (*wire.LLMResponse, error) {
 	req, err := r.tidy(req)
 	if err != nil {
 		return nil, err
 	}
-	key := ""
-	if r.end.Key != nil {
-		if key, err = r.end.Key(); err != nil {
-			text := fmt.Sprintf("the %s key is not there; see api_key in [providers.%[1]s]", r.Provider)
-			return nil, &failure{kind: host.ErrDenied, sentence: text, detail: err.Error()}
-		}
+	key, err := r.end.key(r.Provider)
+	if err != nil {
+		return nil, err
 	}
 	inner, x, done := listen(ctx, r.silence, r.patience)
 	defer done()
@@ -113,15 +123,15 @@ func (a *answer) count(req wire.LLMRequest, broken bool) {
 	}
 }
 
-// estimate guesses the tokens of blocks. An image costs up to 1,600.
+// estimate guesses the tokens of blocks. An image, or a page of a document, costs up to 1,600.
 func estimate(blocks []wire.Block) (n int64) {
 	for _, b := range blocks {
 		n += tokens(len(b.Text) + len(b.Name) + len(b.Input))
-		if b.Type == wire.BlockImage {
+		if b.Data != "" {
 			n += 1600
 		}
 		for _, c := range b.Content {
-			if n += tokens(len(c.Text)); c.Type == "image" {
+			if n += tokens(len(c.Text)); c.Data != "" {
 				n += 1600
 			}
 		}
@@ -154,7 +164,7 @@ func (r *remote) tidy(req wire.LLMRequest) (wire.LLMRequest, error) {
 				}
 			case wire.BlockToolResult:
 				b.Content = r.seen(b.Content)
-			case wire.BlockImage:
+			case wire.BlockImage, wire.BlockDocument:
 				if !r.sees(b.MIMEType) {
 					b = wire.Block{Type: wire.BlockText, Text: leftOut(b.Type, b.MIMEType)}
 				}
@@ -184,7 +194,7 @@ func (r *remote) tidy(req wire.LLMRequest) (wire.LLMRequest, error) {
 // seen is a tool's result with a note for each part that the model cannot read.
 func (r *remote) seen(in []wire.Content) (out []wire.Content) {
 	for _, c := range in {
-		if c.Type != "text" && (c.Type != wire.BlockImage || !r.sees(c.MIMEType)) {
+		if c.Type != "text" && (c.Type != wire.BlockImage && c.Type != wire.BlockDocument || !r.sees(c.MIMEType)) {
 			c = wire.Content{Type: "text", Text: leftOut(c.Type, c.MIMEType)}
 		}
 		if c.Type != "text" || c.Text != "" {
@@ -194,8 +204,12 @@ func (r *remote) seen(in []wire.Content) (out []wire.Content) {
 	return out
 }
 
-// sees reports whether the model takes images of this type: of what the APIs take, all or none.
+// sees reports whether the model takes images of this type: of what the APIs take, all or none. PDFs are
+// taken by the Messages API; of Chat Completions only OpenAI's own servers take them, and others fail.
 func (r *remote) sees(mimeType string) bool {
+	if mimeType == "application/pdf" {
+		return !r.Blind && r.end.Kind == Anthropic
+	}
 	return !r.Blind && slices.Contains([]string{"image/jpeg", "image/png", "image/gif", "image/webp"}, mimeType)
 }
 

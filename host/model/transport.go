@@ -48,10 +48,15 @@ func listen(ctx context.Context, silence, patience time.Duration) (context.Conte
 	return context.WithValue(ctx, exchangeKey{}, x), x, func() { x.timer.Stop(); cancel(nil) }
 }
 
-// newClient is the way to every provider. Redirects are not followed.
-func newClient(proxy func(*http.Request) (*url.URL, error)) *http.Client {
+// newTransport is the way to every provider.
+func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = proxy
+	return t
+}
+
+// newClient is that of the SDKs. Redirects are not followed.
+func newClient(t *http.Transport) *http.Client {
 	return &http.Client{
 		Transport:     transport{t},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

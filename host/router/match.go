@@ -21,7 +21,7 @@ func (r *Router) route(m host.Message) (host.Route, bool) {
 		if t.Channel != m.Channel || t.Account != "" && t.Account != m.Account {
 			continue
 		}
-		if t.Chat == m.Chat {
+		if t.Chat == m.Chat || slices.Contains(m.ChatAlso, t.Chat) {
 			return t, true
 		}
 		if t.Chat == "*" && wild == nil {
@@ -54,7 +54,8 @@ func agentOf(t host.Route, m host.Message) host.Agent {
 // mayWake applies the sender rule, which fails closed: the owner, and who is listed. Whom the channel
 // does not know is nobody, whatever the list says.
 func mayWake(t host.Route, m host.Message) bool {
-	return m.Owner || m.Sender != "" && (slices.Contains(t.Senders, m.Sender) || slices.Contains(t.Senders, "*"))
+	listed := func(name string) bool { return slices.Contains(t.Senders, name) }
+	return m.Owner || m.Sender != "" && (listed(m.Sender) || listed("*") || slices.ContainsFunc(m.SenderAlso, listed))
 }
 
 // engaged reports whether m is for the agent of t.

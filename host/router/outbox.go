@@ -25,7 +25,7 @@ const (
 // made of o's.
 func (r *Router) parts(o host.Outgoing) (out []host.Outgoing) {
 	max := 0
-	if l, ok := r.channels[o.Channel].(channel.Limited); ok {
+	if l, ok := r.channels[o.Channel].(channel.Limited); ok && o.File == nil { // a caption is short
 		max, _ = l.Limits()
 	}
 	for i, text := range markup.Split(o.Text, max) {
@@ -56,6 +56,7 @@ func (r *Router) sendLoop() {
 				select {
 				case <-c.Ready():
 					h.release(c.Name())
+					r.unhold(c.Name())
 					r.flush()
 				case <-r.ctx.Done():
 					return
@@ -172,7 +173,7 @@ func (r *Router) send(o host.Outgoing, h *holds, gen int) {
 	err := fmt.Errorf("no channel %q is configured", o.Channel)
 	final := true
 	if c := r.channels[o.Channel]; c != nil {
-		err = c.Send(ctx, rendered(c, o))
+		err = c.Send(ctx, rendered(c, r.withFile(c, o)))
 		final = errors.Is(err, host.ErrInvalid) || errors.Is(err, host.ErrDenied) || errors.Is(err, host.ErrNotFound)
 	}
 	state, reason, held := store.Sent, "", false

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/attach"
 	"github.com/nanoclaw/nanoclaw/host/channel"
 	"github.com/nanoclaw/nanoclaw/host/channel/markup"
 	"github.com/nanoclaw/nanoclaw/host/failpoint"
@@ -31,6 +32,7 @@ type Command func(ctx context.Context, a host.Agent, m host.Message, args []stri
 type Config struct {
 	Store    *store.Store
 	Channels []channel.Channel
+	Files    *attach.Box // where attachments are kept
 	Turn     TurnFunc
 	// Commands are what the owner says to the host itself, past every queue: by name ("/help"), what
 	// answers. args are the words after the name.
@@ -55,6 +57,7 @@ type Router struct {
 
 	mu      sync.Mutex
 	workers map[host.AgentID]*worker
+	held    map[host.AgentID]host.Agent // wait for the rest of a backlog
 	closed  bool
 	routes  []host.Route
 	stale   time.Duration // older messages are not answered; 0 = all are
@@ -68,7 +71,8 @@ var errShutdown = errors.New("the host is stopping")
 func New(cfg Config) *Router {
 	r := &Router{
 		cfg: cfg, channels: make(map[string]channel.Channel), outbox: make(chan struct{}, 1),
-		workers: make(map[host.AgentID]*worker), closing: make(chan struct{}),
+		workers: make(map[host.AgentID]*worker),
+		held:    make(map[host.AgentID]host.Agent), closing: make(chan struct{}),
 	}
 	for _, c := range cfg.Channels {
 		r.channels[c.Name()] = c
@@ -177,7 +181,13 @@ func (r *Router) Deliver(ctx context.Context, m host.Message) error {
 	if err := r.cfg.Store.EnsureAgent(ctx, a); err != nil {
 		return err
 	}
-	wakes := may && engaged(t, m)
+	wakes := may && !m.Quiet && engaged(t, m)
+	if m.Below != "" {
+		m.Text += "\n\n" + m.Below
+	}
+	if !may { // nor may it fill the disk
+		m = withoutFiles(m)
+	}
 	fresh, err := r.queue(ctx, a, m, wakes && !old)
 	if fresh && wakes && old {
 		r.tooLate()
@@ -196,13 +206,24 @@ func (r *Router) Task(ctx context.Context, a host.Agent, m host.Message) error {
 }
 
 func (r *Router) queue(ctx context.Context, a host.Agent, m host.Message, wakes bool) (fresh bool, err error) {
+	if len(m.Files) > 0 {
+		done, err := r.takeFiles(ctx, a, &m)
+		if err != nil {
+			return false, err
+		}
+		defer done()
+	}
 	if fresh, err = r.cfg.Store.AddMessage(ctx, m, a.ID, wakes); err != nil {
 		return false, err
 	}
 	failpoint.Hit(failpoint.InboundCommitted)
 	if fresh && wakes {
 		r.show(a, host.Event{Stage: host.StageQueued})
-		r.wake(a)
+		if m.More {
+			r.hold(a)
+		} else {
+			r.wake(a)
+		}
 	}
 	return fresh, nil
 }
@@ -213,7 +234,7 @@ func checkMessage(m host.Message) error {
 		return fmt.Errorf("%w: the message has %d bytes; at most %d are taken", host.ErrInvalid, len(m.Text), MaxText)
 	case !utf8.ValidString(m.Text):
 		return fmt.Errorf("%w: the message is not valid UTF-8 text", host.ErrInvalid)
-	case strings.TrimSpace(m.Text) == "":
+	case strings.TrimSpace(m.Text) == "" && len(m.Files) == 0:
 		return fmt.Errorf("%w: the message is empty", host.ErrInvalid)
 	}
 	return nil
@@ -229,7 +250,7 @@ func (r *Router) command(ctx context.Context, t host.Route, a host.Agent, m host
 	if answer == nil {
 		return false, nil
 	}
-	fresh, err := r.cfg.Store.AddMessage(ctx, m, "", false)
+	fresh, err := r.cfg.Store.AddMessage(ctx, withoutFiles(m), "", false)
 	if err != nil || !fresh {
 		return true, err
 	}
@@ -284,6 +305,29 @@ func (r *Router) Notify(ctx context.Context, o host.Outgoing) error {
 	}
 	r.flush()
 	return nil
+}
+
+// hold lets the agent wait until its channel says that a backlog is there as a whole.
+func (r *Router) hold(a host.Agent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held[a.ID] = a
+}
+
+// unhold wakes the agents that waited for a channel.
+func (r *Router) unhold(channel string) {
+	r.mu.Lock()
+	var now []host.Agent
+	for id, a := range r.held {
+		if a.Channel == channel {
+			now = append(now, a)
+			delete(r.held, id)
+		}
+	}
+	r.mu.Unlock()
+	for _, a := range now {
+		r.wake(a)
+	}
 }
 
 func (r *Router) show(a host.Agent, e host.Event) {

@@ -94,7 +94,7 @@ type fixture struct {
 	st *store.Store
 }
 
-func start(t *testing.T, path string, turn TurnFunc) fixture {
+func start(t testing.TB, path string, turn TurnFunc) fixture {
 	t.Helper()
 	st, err := store.Open(t.Context(), path)
 	if err != nil {
@@ -142,7 +142,7 @@ func (f fixture) deliver(t *testing.T, m host.Message) {
 	}
 }
 
-func db(t *testing.T) string { return filepath.Join(t.TempDir(), "nanoclaw.db") }
+func db(t testing.TB) string { return filepath.Join(t.TempDir(), "nanoclaw.db") }
 
 func TestEveryMessageIsAnsweredOnce(t *testing.T) {
 	f := start(t, db(t), echo)

@@ -64,9 +64,12 @@ func inWorld(t *testing.T, f func(w *world)) {
 	})
 }
 
-func (w *world) start() {
+func (w *world) start() { w.with(w.deliver) }
+
+// with starts a scheduler that hands what is due to deliver.
+func (w *world) with(deliver func(context.Context, host.Agent, host.Message) error) {
 	w.sched = schedule.New(schedule.Config{
-		Store: w.store, Deliver: w.deliver, Log: hclog.NewNullLogger(),
+		Store: w.store, Deliver: deliver, Log: hclog.NewNullLogger(),
 		Gate: func(context.Context, host.Agent, wire.TaskGate) (wire.ToolOutcome, error) {
 			w.mu.Lock()
 			w.gates++

@@ -3,6 +3,7 @@ package schedule_test
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -159,24 +160,33 @@ func TestWrongSchedules(t *testing.T) {
 // slow is the reference: it looks at every minute, and at what the zone's clock shows then. A
 // time of the clock is due when the clock comes to it for the first time, or has gone past it.
 func slow(matches func(wall time.Time) bool, zone *time.Location, after, until time.Time) (time.Time, bool) {
+	for t := range slowly(matches, zone, after, until) {
+		return t, true
+	}
+	return until, false
+}
+
+// slowly is all the times of the reference.
+func slowly(matches func(wall time.Time) bool, zone *time.Location, after, until time.Time) iter.Seq[time.Time] {
 	shows := func(t time.Time) time.Time {
 		y, mo, d := t.In(zone).Date()
 		h, mi, _ := t.In(zone).Clock()
 		return time.Date(y, mo, d, h, mi, 0, 0, time.UTC)
 	}
-	t := after.Truncate(time.Minute).Add(-48 * time.Hour)
-	furthest := shows(t)
-	for ; t.Before(until); t = t.Add(time.Minute) {
-		due := false
-		for now := shows(t); furthest.Before(now); {
-			furthest = furthest.Add(time.Minute)
-			due = due || matches(furthest)
-		}
-		if due && t.After(after) {
-			return t, true
+	return func(yield func(time.Time) bool) {
+		t := after.Truncate(time.Minute).Add(-48 * time.Hour)
+		furthest := shows(t)
+		for ; t.Before(until); t = t.Add(time.Minute) {
+			due := false
+			for now := shows(t); furthest.Before(now); {
+				furthest = furthest.Add(time.Minute)
+				due = due || matches(furthest)
+			}
+			if due && t.After(after) && !yield(t) {
+				return
+			}
 		}
 	}
-	return t, false
 }
 
 // reading is a second way to read five fields of "*", "n" and "*/n".

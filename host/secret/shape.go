@@ -70,16 +70,15 @@ var shapes = []struct {
 	{"JSON web token", ".eyJ", word | dot, 30}, // the part before is no secret
 }
 
-// begins has a bit for the last two bytes of every beginning.
-var begins = func() (t [1024]bool) {
-	for _, s := range shapes {
+// beforeLast and lastOf have a bit for every shape, at the last two bytes of its beginning.
+var beforeLast, lastOf = func() (before, last [256]uint32) {
+	for i, s := range shapes {
 		n := len(s.begin)
-		t[pair(uint64(s.begin[n-2])<<8|uint64(s.begin[n-1]))] = true
+		before[s.begin[n-2]] |= 1 << i
+		last[s.begin[n-1]] |= 1 << i
 	}
-	return t
+	return before, last
 }()
-
-func pair(last uint64) uint64 { return (last>>8&0xff*37 ^ last&0xff) & 1023 }
 
 // shapeState is what a view knows of the shapes that it may be in the middle of.
 type shapeState struct {
@@ -93,8 +92,8 @@ type shapeState struct {
 	}
 }
 
-// shape looks for shapes in the last byte of a view, which ends before to.
-func (s *scan) shape(st *shapeState, c byte, to int) {
+// shape looks for shapes in the last byte of a view, which ends before to. Those of begun may begin here.
+func (s *scan) shape(st *shapeState, c byte, begun uint32, to int) {
 	for live := st.live; live != 0; live &= live - 1 {
 		i := bits.TrailingZeros32(live)
 		if kinds[c]&shapes[i].kinds == 0 {
@@ -104,13 +103,12 @@ func (s *scan) shape(st *shapeState, c byte, to int) {
 		st.run[i].n++
 		st.run[i].to = to
 	}
-	if !begins[pair(st.last)] {
-		return
-	}
-	for i, sh := range shapes {
-		if st.live>>i&1 == 0 && st.ends(sh.begin) && !(sh.begin == aloneBegin && isAlnum(byte(st.last>>32))) {
+	for begun &^= st.live; begun != 0; begun &= begun - 1 {
+		i := bits.TrailingZeros32(begun)
+		begin := shapes[i].begin
+		if st.ends(begin) && !(begin == aloneBegin && isAlnum(byte(st.last>>32))) {
 			st.live |= 1 << i
-			st.run[i].n, st.run[i].span = 0, span{st.from[(st.n-len(sh.begin))&7], to}
+			st.run[i].n, st.run[i].span = 0, span{st.from[(st.n-len(begin))&7], to}
 		}
 	}
 }

@@ -121,9 +121,10 @@ func read[T string | []byte](s *scan, v *view, text T, at span) {
 		c := text[i]
 		to++
 		if s.shapes {
+			begun := beforeLast[byte(st.last)] & lastOf[c]
 			st.last, st.from[st.n&7] = st.last<<8|uint64(c), from
-			if st.n++; st.live != 0 || begins[pair(st.last)] {
-				s.shape(st, c, to)
+			if st.n++; st.live|begun != 0 {
+				s.shape(st, c, begun, to)
 			}
 		}
 		if f := folded[c]; f != 0 {

@@ -129,6 +129,9 @@ func widenedNeed(was, now host.Need) (out []string) {
 	if was.Mode == "ro" && now.Mode != "ro" {
 		out = append(out, "fs: writes, where it only read")
 	}
+	if was.Mode == host.ModeOwn && now.Mode != host.ModeOwn {
+		out = append(out, "message: other chats, where it only sent files to its own")
+	}
 	if was.Path != "" && was.Path != "." && now.Path != was.Path && !strings.HasPrefix(now.Path, was.Path+"/") {
 		out = append(out, fmt.Sprintf("fs: %q in place of %q", now.Path, was.Path))
 	}

@@ -134,7 +134,8 @@ func (p *problems) need(n host.Need) {
 		err := host.CheckWorkspacePath(n.Path)
 		p.unless(err == nil, `capability "fs": %.200v`, err)
 	} else {
-		p.unless(n.Mode == "" && n.Path == "", "capability %.80q: mode and path are for fs", n.Name)
+		own := n.Name == host.CapMessage && n.Mode == host.ModeOwn
+		p.unless((n.Mode == "" || own) && n.Path == "", "capability %.80q: mode and path are for fs", n.Name)
 	}
 	if n.Name != host.CapHTTP {
 		p.unless(len(n.Hosts)+len(n.Methods) == 0 && !n.PublicWeb,

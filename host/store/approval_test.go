@@ -180,3 +180,22 @@ func TestBudgetIsHard(t *testing.T) {
 		t.Errorf("%d spent, %v", n, err)
 	}
 }
+
+// TestBudgetIsLowered: a limit that a reload makes smaller holds at once, whatever was counted ahead by
+// the one before.
+func TestBudgetIsLowered(t *testing.T) {
+	s := fresh(t)
+	spend := func(n, limit int64) error { return s.Spend(t.Context(), "web", host.BudgetBytesOut, n, limit) }
+	if err := spend(10, 16000); err != nil { // and 1000 ahead
+		t.Fatal(err)
+	}
+	if err := spend(10, 15); !errors.Is(err, host.ErrLimit) {
+		t.Errorf("20 of 15: %v", err)
+	}
+	if err := spend(5, 15); err != nil {
+		t.Errorf("15 of 15: %v", err)
+	}
+	if n, err := s.Spent(t.Context(), "web", host.BudgetBytesOut); n != 15 || err != nil {
+		t.Errorf("%d spent, %v", n, err)
+	}
+}

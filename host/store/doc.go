@@ -4,7 +4,8 @@
 // Read in this order: store.go (open, schema), inbox.go (a message is committed
 // before its channel hears nil), turn.go (messages in, reply out, one transaction),
 // outbox.go (what is sent and what may never be sent again), history.go (what a model is
-// shown of it later, and what is found), keep.go (what is kept), kv.go, audit.go.
+// shown of it later, and what is found), file.go (whose an attachment is), keep.go (what is
+// kept), kv.go, audit.go.
 //
 // It must never decide who may do what, and never hold a secret.
 //

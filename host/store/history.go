@@ -45,7 +45,8 @@ const saidSQL = `
 	said AS (
 		SELECT n, 0 AS part, seq, 'user' AS role, sender_name AS sender, text, time
 		FROM some JOIN messages ON turn = id
-		UNION ALL SELECT n, 1, seq, 'assistant', '', text, created
+		UNION ALL SELECT n, 1, seq, 'assistant', '', trim(text || coalesce((SELECT char(10) || '[sent the file ' || name ||
+			']' FROM files WHERE outgoing = outbox.id), ''), char(10)), created
 		FROM some JOIN outbox ON turn = some.id WHERE kind IN ('reply', 'error') OR some.state = 'stopped'),
 	sized AS (SELECT *, sum(octet_length(text)) OVER (ORDER BY %[2]s) AS size,
 		n = first_value(n) OVER (ORDER BY %[2]s) AS first FROM said)

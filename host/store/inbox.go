@@ -21,7 +21,7 @@ func (s *Store) EnsureAgent(ctx context.Context, a host.Agent) error {
 	return nil
 }
 
-// AddMessage commits m for agent, which "" means nobody answers: it is only recorded.
+// AddMessage commits m and the rows of its files for agent, which "" means nobody answers: it is only recorded.
 // wakes says whether it starts a turn or rides along with the next one that does.
 // The answer is false when the same message was stored before.
 func (s *Store) AddMessage(ctx context.Context, m host.Message, agent host.AgentID, wakes bool) (bool, error) {
@@ -40,7 +40,15 @@ func (s *Store) AddMessage(ctx context.Context, m host.Message, agent host.Agent
 		if err != nil {
 			return err
 		}
-		n, err = res.RowsAffected()
+		if n, err = res.RowsAffected(); err != nil || n == 0 || len(m.Files) == 0 {
+			return err
+		}
+		seq, err := res.LastInsertId()
+		for _, f := range m.Files {
+			if err == nil {
+				err = addFile(ctx, tx, seq, nil, string(agent), f)
+			}
+		}
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -52,12 +53,16 @@ func (s *Store) Calls(ctx context.Context, turn host.TurnID) ([]host.CallRow, er
 func (s *Store) Turns(ctx context.Context, f host.TurnFilter) ([]host.TurnRow, error) {
 	return query(ctx, s.db, func(r *sql.Rows) (t host.TurnRow, err error) {
 		var created, ended, next int64
-		err = r.Scan(&t.ID, &t.Agent, &t.Role, &t.State, &t.Attempts, &t.Failures, &created, &ended, &next, &t.Error)
+		err = r.Scan(&t.ID, &t.Parent, &t.Agent, &t.Role, &t.State, &t.Attempts, &t.Failures, &created, &ended, &next,
+			&t.Error)
 		t.Created, t.Ended, t.Next = time.UnixMilli(created), moment(ended), moment(next)
 		return t, err
-	}, `SELECT turns.id, agent, role, state, attempts, failures, turns.created, coalesce(ended, 0), next, error
+	}, `SELECT turns.id, coalesce(parent, ''), agent, role, state, attempts, failures, turns.created,
+		coalesce(ended, 0), next, error
 		FROM turns JOIN agents ON agents.id = agent
-		WHERE substr(turns.id, 1, length(?1)) = ?1 AND substr(agent, 1, length(?2)) = ?2 AND (NOT ?3 OR state = 'failed')
+		WHERE substr(turns.id, 1, length(?1)) = ?1
+		AND (?1 IN ('', turns.id) OR substr(coalesce(parent, ''), 1, length(?1)) <> ?1) -- whose ID begins with the parent's
+		AND substr(agent, 1, length(?2)) = ?2 AND (NOT ?3 OR state = 'failed')
 		ORDER BY n DESC LIMIT ?4`, f.ID, f.Agent, f.Failed, f.Last)
 }
 
@@ -91,14 +96,56 @@ func (s *Store) TurnOf(ctx context.Context, id string) (t host.TurnRow, err erro
 	if err == nil {
 		t.Calls, err = s.Calls(ctx, t.ID)
 	}
+	if err == nil {
+		err = s.family(ctx, &t)
+	}
 	return t, err
+}
+
+// family adds the tools of t, what it was told if another turn asked for it, and the turns that it asked
+// for. Those of a role are bounded in number and depth, so this ends.
+func (s *Store) family(ctx context.Context, t *host.TurnRow) error {
+	var from, task, reply, tools string
+	err := s.db.QueryRowContext(ctx, `SELECT coalesce((SELECT role FROM turns p JOIN agents ON agents.id = p.agent
+		WHERE p.id = t.parent), ''), task, reply, tools FROM turns t WHERE id = ?`, t.ID).Scan(&from, &task, &reply, &tools)
+	if err == nil {
+		err = json.Unmarshal([]byte(tools), &t.Tools)
+	}
+	if err != nil {
+		return err
+	}
+	if task != "" {
+		t.Messages = []host.Said{{From: from, Text: task, Time: t.Created}}
+	}
+	if reply != "" {
+		t.Replies = []host.Said{{From: "answer", Text: reply, Time: t.Ended}}
+	}
+	ids, err := query(ctx, s.db, func(r *sql.Rows) (id string, err error) { return id, r.Scan(&id) },
+		`SELECT id FROM turns WHERE parent = ? ORDER BY n`, t.ID)
+	for _, id := range ids {
+		child, err := s.TurnOf(ctx, id)
+		if err != nil {
+			return err
+		}
+		t.Children = append(t.Children, child)
+	}
+	return err
+}
+
+// SetTools keeps which tools the running attempt of a turn called.
+func (s *Store) SetTools(ctx context.Context, turn host.TurnID, tools []host.ToolRow) error {
+	text, err := json.Marshal(append([]host.ToolRow{}, tools...))
+	if err == nil {
+		_, err = s.counters.ExecContext(ctx, `UPDATE turns SET tools = ? WHERE id = ?`, text, turn)
+	}
+	return err
 }
 
 // Retry makes a failed turn one that waits to be run, before all later ones of its agent, and
 // says whose it is. Any other is host.ErrNotFound.
 func (s *Store) Retry(ctx context.Context, turn host.TurnID) (host.Agent, error) {
 	list, err := query(ctx, s.db, scanAgent, `UPDATE turns SET state = 'running', ended = NULL, error = '', failures = 0,
-		ended_attempts = attempts WHERE id = ? AND state = 'failed'
+		ended_attempts = attempts WHERE id = ? AND state = 'failed' AND parent IS NULL
 		RETURNING agent, '', '', '', ''`, turn)
 	if err == nil && len(list) == 0 {
 		err = fmt.Errorf("%w: turn %s is not one that failed", host.ErrNotFound, turn)

@@ -31,6 +31,9 @@ func (s *Store) enqueue(ctx context.Context, tx *sql.Tx, o host.Outgoing) error 
 		`INSERT INTO outbox (id, turn, channel, account, chat, text, reply_to, kind, created, state)
 		 VALUES (?,?,?,?,?,?,?,?,?,'queued')`,
 		o.ID, null(string(o.Turn)), o.Channel, o.Account, o.Chat, o.Text, o.ReplyTo, o.Kind, s.now().UnixMilli())
+	if err == nil && o.File != nil {
+		err = addFile(ctx, tx, nil, o.ID, "", *o.File)
+	}
 	if err != nil {
 		return fmt.Errorf("store: outbox: %w", err)
 	}
@@ -41,14 +44,20 @@ func (s *Store) enqueue(ctx context.Context, tx *sql.Tx, o host.Outgoing) error 
 // order holds within a chat, and no chat waits for another.
 func (s *Store) Sendable(ctx context.Context) ([]host.Outgoing, error) {
 	return query(ctx, s.db, scanOutgoing,
-		`SELECT seq, id, coalesce(turn, ''), channel, account, chat, text, reply_to, kind FROM outbox
+		`SELECT seq, id, coalesce(turn, ''), channel, account, chat, text, reply_to, kind, coalesce(digest, ''),
+		 coalesce(name, ''), coalesce(type, ''), coalesce(size, 0) FROM outbox LEFT JOIN files ON outgoing = id
 		 WHERE state = 'queued' AND seq IN
 		 (SELECT min(seq) FROM outbox WHERE state IN ('queued','sending') GROUP BY channel, account, chat)
 		 ORDER BY seq`)
 }
 
 func scanOutgoing(r *sql.Rows) (o host.Outgoing, err error) {
-	err = r.Scan(&o.Seq, &o.ID, &o.Turn, &o.Channel, &o.Account, &o.Chat, &o.Text, &o.ReplyTo, &o.Kind)
+	var f host.File
+	err = r.Scan(&o.Seq, &o.ID, &o.Turn, &o.Channel, &o.Account, &o.Chat, &o.Text, &o.ReplyTo, &o.Kind,
+		&f.Digest, &f.Name, &f.Type, &f.Size)
+	if f.Digest != "" {
+		o.File = &f
+	}
 	return o, err
 }
 

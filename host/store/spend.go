@@ -15,6 +15,7 @@ const leaseParts = 16
 // lease is what was counted in the database already and is not used yet.
 type lease struct {
 	period string
+	limit  int64 // by which it was taken
 	left   int64
 }
 
@@ -41,8 +42,15 @@ func (s *Store) Spend(ctx context.Context, role host.RoleName, b host.Budget, n,
 	defer s.spending.Unlock()
 	l := s.leases[account{role, b}]
 	if period := s.period(b); l.period != period {
-		l = lease{period: period}
+		l = lease{period: period, limit: limit}
 	}
+	if l.left > 0 && l.limit != limit { // the configuration changed: a lease by a higher limit would pass the new one
+		if err := s.count(ctx, role, b, l.period, -l.left, 0); err != nil {
+			return err
+		}
+		l.left = 0
+	}
+	l.limit = limit
 	defer func() { s.leases[account{role, b}] = l }()
 	if limit > 0 && b != host.BudgetTokens && n > 0 {
 		if l.left < n {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -120,17 +121,23 @@ CREATE TABLE routes (
 	channel TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, role TEXT NOT NULL, engage TEXT NOT NULL,
 	word TEXT NOT NULL, author TEXT NOT NULL, created INTEGER NOT NULL,
 	PRIMARY KEY (channel, account, chat)) WITHOUT ROWID;
-`}
+`, `
+ALTER TABLE turns ADD COLUMN tools TEXT NOT NULL DEFAULT '[]';
+`, fileSchema}
 
 // Open opens or creates the database at path, mode 0600, and brings its schema forward.
 func Open(ctx context.Context, path string) (*Store, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil { // a symlink is somebody else's file
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	f.Close()
-	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
-		"&_pragma=foreign_keys(1)&_pragma=synchronous"
+	journal := "WAL"
+	if host.InSandbox() {
+		journal = "DELETE" // a WAL is shared memory, which the shared folder of a microVM has not
+	}
+	dsn := "file:" + path + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(" + journal +
+		")&_pragma=foreign_keys(1)&_pragma=synchronous"
 	s := &Store{now: time.Now, leases: make(map[account]lease)}
 	for mode, db := range map[string]**sql.DB{
 		"(FULL)": &s.db, "(NORMAL)": &s.counters, "(FULL)&_pragma=query_only(1)": &s.finds,

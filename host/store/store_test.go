@@ -4,11 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nanoclaw/nanoclaw/host"
 )
@@ -229,6 +233,21 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
+// TestDatabaseIsNoSymlink (K10): nothing is written where one leads.
+func TestDatabaseIsNoSymlink(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "nanoclaw.db"), filepath.Join(dir, "other")
+	if err := os.Symlink(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("open: %v, want an error that names the file", err)
+	}
+	if _, err := os.Lstat(other); !os.IsNotExist(err) {
+		t.Errorf("the file behind the symlink: %v", err)
+	}
+}
+
 func TestForeignFileIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nanoclaw.db")
 	if err := os.WriteFile(path, []byte("this is not a database, it is a letter to the reader"), 0o600); err != nil {
@@ -287,5 +306,48 @@ func TestHeadOnlyMovesForward(t *testing.T) {
 	}
 	if s.SetHead(t.Context(), 7, "seven") == nil {
 		t.Error("a closed database took a head")
+	}
+}
+
+// TestRollbackJournal: inside a Docker Sandbox the database has no WAL, one that had is converted, and
+// its connections do not fail each other.
+func TestRollbackJournal(t *testing.T) {
+	for _, k := range []string{"SANDBOX_NAME", "SANDBOX_ID", "SANDBOX_VM_ID"} {
+		t.Setenv(k, "")
+	}
+	path := filepath.Join(t.TempDir(), "nanoclaw.db")
+	mode := func(s *Store) (m string) {
+		t.Helper()
+		if err := s.db.QueryRow(`PRAGMA journal_mode`).Scan(&m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	s := open(t, path)
+	talk(t, s, main, 1, "before", "a", Done)
+	if m := mode(s); m != "wal" {
+		t.Fatalf("journal mode %s outside a sandbox", m)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SANDBOX_ID", "x")
+	s = open(t, path)
+	if m := mode(s); m != "delete" {
+		t.Fatalf("journal mode %s in a sandbox", m)
+	}
+	var all errgroup.Group
+	for n := range 20 {
+		all.Go(func() error {
+			_, err := s.Find(t.Context(), host.Find{Query: "before", Limit: 5})
+			return errors.Join(err, s.Spend(t.Context(), "main", host.BudgetMessages, 1, 0),
+				s.KVPut(t.Context(), main.ID, "s", fmt.Sprint(n), "v"))
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + "-wal"); !os.IsNotExist(err) {
+		t.Errorf("a WAL is there: %v", err)
 	}
 }

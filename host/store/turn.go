@@ -50,7 +50,10 @@ func (s *Store) Begin(ctx context.Context, agent host.AgentID, fresh host.TurnID
 		var err error
 		t.Messages, err = query(ctx, tx, scanMessage,
 			`SELECT `+messageColumns+` FROM messages WHERE turn = ? ORDER BY seq`, t.ID)
-		return err
+		if err != nil {
+			return err
+		}
+		return addFiles(ctx, tx, &t)
 	})
 	if errors.Is(err, host.ErrNotFound) {
 		return Turn{}, host.ErrNotFound

@@ -280,8 +280,35 @@ func errorEvent(out wire.ToolOutcome) wire.Event {
 
 // Tool makes one tool call from outside of a turn.
 func (e *Engine) Tool(ctx context.Context, c wire.ToolCall) wire.ToolOutcome {
-	t := &turn{id: c.Turn, emit: func(wire.Event) {}, used: map[string]bool{}}
-	return e.tool(ctx, c, callSpec{turn: t, depth: 1})
+	return e.outer(c.Turn).Tool(ctx, "", c)
+}
+
+// Outer is a turn that no brain answers, but something that calls tools from outside.
+type Outer struct {
+	e *Engine
+	t *turn
+}
+
+// Begin begins one.
+func (e *Engine) Begin(id string) *Outer {
+	e.quota.recount()
+	return e.outer(id)
+}
+
+func (e *Engine) outer(id string) *Outer {
+	return &Outer{e, &turn{id: id, emit: func(wire.Event) {}, used: map[string]bool{}}}
+}
+
+// Tool makes a call at a place of the turn.
+func (o *Outer) Tool(ctx context.Context, place string, c wire.ToolCall) wire.ToolOutcome {
+	return o.e.tool(ctx, c, callSpec{turn: o.t, path: place, depth: 1})
+}
+
+// Used are the skills that were called so far.
+func (o *Outer) Used() []string {
+	o.t.mu.Lock()
+	defer o.t.mu.Unlock()
+	return slices.Sorted(maps.Keys(o.t.used))
 }
 
 // Close unloads everything but what a stuck guest holds.

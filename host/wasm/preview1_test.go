@@ -2,7 +2,10 @@ package wasm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -36,12 +39,27 @@ func TestPreview1(t *testing.T) {
 	}
 	mount := verdicts(t, overMount(t, wasm))
 
+	base := t.TempDir()
+	outside := []string{"secret.txt", "etc/passwd", "Windows/win.ini", "CON", "NUL", "aux.txt", "ws-evil/x", "ws/inside"}
+	for _, name := range outside {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(base, name)), 0o700),
+			os.WriteFile(filepath.Join(base, name), []byte("top secret"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := tree(t, base)
 	s := commandSpec(admitted(t, wasm), capFS)
-	s.Preopens = []wire.Preopen{{Guest: workspaceDir, Path: t.TempDir()}}
+	s.Preopens = []wire.Preopen{{Guest: workspaceDir, Path: filepath.Join(base, "ws")}}
 	e := newEngine(t, Config{}, wire.Load{Skills: []wire.LoadSkill{s}, Quota: wire.Quota{Bytes: 1 << 20, Files: 1000}})
 	out := e.call(t, "c", `{}`)
 	want(t, out, wire.OutcomeOK, "")
 	ours := verdicts(t, out.Result.Text())
+	if v := ours["paths that lead out"]; v != "ok" { // F01 to F08, F16: whatever a mount does
+		t.Error(v)
+	}
+	if after := tree(t, base); !maps.Equal(before, after) {
+		t.Errorf("outside of the workspace there was %v, and is %v", before, after)
+	}
 
 	passed := func(m map[string]string) (n int) {
 		for _, v := range m {
@@ -63,6 +81,23 @@ func TestPreview1(t *testing.T) {
 			t.Logf("%s: a mount says %q, ours %q", name, mount[name], ours[name])
 		}
 	}
+}
+
+// tree is every file of base but those of the workspace ws, and what each holds.
+func tree(t *testing.T, base string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	if err := fs.WalkDir(os.DirFS(base), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == "ws" {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		b, _ := os.ReadFile(filepath.Join(base, path))
+		out[path] = d.Type().String() + string(b)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // overMount runs a command with a directory as wazero mounts it.

@@ -284,7 +284,7 @@ func (h *Host) message(req []byte) (any, error) {
 	switch r.Op {
 	case "chats":
 		return wire.MessageResponse{Chats: h.Chats}, nil
-	case "send":
+	case "send", "send_file":
 		return wire.MessageResponse{ID: "m1"}, h.Messages(r)
 	case "propose_route":
 		return wire.MessageResponse{}, h.Messages(r)

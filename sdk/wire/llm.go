@@ -6,6 +6,10 @@ const (
 	BlockToolUse    = "tool_use"
 	BlockToolResult = "tool_result"
 	BlockImage      = "image"
+	BlockDocument   = "document" // a PDF
+	// BlockFile is an attachment of the agent, by its path: the host puts what the model can see
+	// of it in its place, so that no image goes through a skill.
+	BlockFile = "file"
 )
 
 // Block is one content block in the Messages shape.
@@ -18,8 +22,9 @@ type Block struct {
 	ToolUseID string     `json:"tool_use_id,omitempty"` // tool_result
 	Content   []Content  `json:"content,omitempty"`     // tool_result
 	IsError   bool       `json:"is_error,omitempty"`    // tool_result
-	Data      string     `json:"data,omitempty"`        // image, base64
-	MIMEType  string     `json:"mime_type,omitempty"`   // image
+	Data      string     `json:"data,omitempty"`        // image and document, base64
+	MIMEType  string     `json:"mime_type,omitempty"`   // image and document
+	Path      string     `json:"path,omitempty"`        // file: such as attachments/NAME
 }
 
 // LLMMessage is one message of a model conversation.

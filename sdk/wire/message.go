@@ -2,18 +2,19 @@ package wire
 
 // MessageRequest is the guest's nanoclaw_message_1 call.
 type MessageRequest struct {
-	Op      string `json:"op"` // send | chats | propose_route
+	Op      string `json:"op"` // send | send_file | chats | propose_route
 	Channel string `json:"channel,omitempty"`
 	Account string `json:"account,omitempty"`
 	Chat    string `json:"chat,omitempty"`
-	Text    string `json:"text,omitempty"`    // send: Markdown
+	Text    string `json:"text,omitempty"`    // send: Markdown; send_file: its caption
+	Path    string `json:"path,omitempty"`    // send_file: of the workspace or a mount, as the skill sees it
 	Role    string `json:"role,omitempty"`    // propose_route; "" = the role that asks
 	Trigger string `json:"trigger,omitempty"` // propose_route; "" = "@" and the assistant's name
 }
 
 // MessageResponse answers it.
 type MessageResponse struct {
-	ID    string `json:"id,omitempty"`    // send: of the message, which is queued
+	ID    string `json:"id,omitempty"`    // send, send_file: of the message, which is queued
 	Chats []Chat `json:"chats,omitempty"` // chats: the last one active first
 }
 

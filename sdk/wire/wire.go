@@ -22,6 +22,10 @@
 // guest's answer (an Error when the status is not StatusOK). Who is calling is
 // decided by the connection, never by these headers: the skill name is checked
 // against the agent's own list and can only narrow.
+//
+// Where a program answers turns (Exec), its requests to the model's API go to the host too:
+//
+//	POST /v1/model/v1/messages, …
 package wire
 
 // Paths of the two HTTP services.
@@ -30,7 +34,8 @@ const (
 	PathLoad   = "/v1/load"
 	PathTurn   = "/v1/turn"
 	PathTool   = "/v1/tool"
-	PathCap    = "/v1/cap/" // + capability name
+	PathCap    = "/v1/cap/"  // + capability name
+	PathModel  = "/v1/model" // + path of the model's API
 )
 
 // Headers of a capability call.
@@ -46,19 +51,22 @@ const CodeWaiting = 102
 
 // Size limits in bytes. Everything is refused beyond them before it is decoded.
 const (
-	MaxCapRequest  = 4 << 20   // one capability call, guest to host
-	MaxCapResponse = 8 << 20   // its answer
-	MaxLoad        = 4 << 20   // a Load body
-	MaxTurn        = 8 << 20   // a Turn body
-	MaxEvent       = 1 << 20   // one NDJSON line from the runner
-	MaxEvents      = 20_000    // lines of one turn
-	MaxReply       = 256 << 10 // text of a reply
-	MaxToolArgs    = 1 << 20   // arguments of one tool call
-	MaxToolResult  = 1 << 20   // its result
-	MaxAgentCalls  = 8         // tasks in one call of nanoclaw_agent_1
-	MaxTask        = 64 << 10  // bytes of one of them
-	MaxMessage     = 64 << 10  // bytes of a message to another chat
-	MaxStreams     = 64        // yamux streams open at once in one session
+	MaxCapRequest   = 4 << 20   // one capability call, guest to host
+	MaxModelRequest = 16 << 20  // one request of a program to the model's API
+	MaxCapResponse  = 8 << 20   // its answer
+	MaxLoad         = 4 << 20   // a Load body
+	MaxTurn         = 8 << 20   // a Turn body
+	MaxEvent        = 1 << 20   // one NDJSON line from the runner
+	MaxEvents       = 20_000    // lines of one turn
+	MaxReply        = 256 << 10 // text of a reply
+	MaxToolArgs     = 1 << 20   // arguments of one tool call
+	MaxToolResult   = 1 << 20   // its result
+	MaxAgentCalls   = 8         // tasks in one call of nanoclaw_agent_1
+	MaxTask         = 64 << 10  // bytes of one of them
+	MaxMessage      = 64 << 10  // bytes of a message to another chat
+	MaxCaption      = 1000      // bytes of the caption of a file
+	MaxPath         = 1024      // bytes of a path
+	MaxStreams      = 64        // yamux streams open at once in one session
 )
 
 // Status is the high half of a capability call's result.
@@ -120,8 +128,25 @@ type Load struct {
 	Skills   []LoadSkill `json:"skills"`         // everything the role lists
 	Warm     []string    `json:"warm,omitempty"` // skills to load now, besides the brain; others load at first use
 	Quota    Quota       `json:"quota"`          // of the agent's workspace
+	Exec     *Exec       `json:"exec,omitempty"` // answers turns in the place of a brain
 	Timezone string      `json:"timezone"`       // IANA name
 	TempDir  string      `json:"temp_dir,omitempty"`
+}
+
+// Presets: how a program is talked to.
+const (
+	PresetPlain  = ""            // the prompt on stdin, the reply on stdout
+	PresetClaude = "claude-code" // stream-json both ways; a session for each agent
+)
+
+// Exec is a program of the container's image that answers turns. It runs beside the runner, finds
+// the role's tools as an MCP server and its model's API on the loopback, and holds no key.
+type Exec struct {
+	Preset  string   `json:"preset,omitempty"`
+	Command []string `json:"command"`
+	Model   string   `json:"model"`            // the provider's ID
+	Bypass  bool     `json:"bypass,omitempty"` // PresetClaude: it asks for no permission
+	Dir     string   `json:"dir"`              // the workspace
 }
 
 // Quota bounds what skills may write below the workspace.
@@ -191,10 +216,11 @@ func PublicName(skill, tool string) string {
 
 // Content is one block of a tool result, as in MCP.
 type Content struct {
-	Type     string `json:"type"` // "text" | "image"
+	Type     string `json:"type"` // "text" | "image" | "file", as BlockFile
 	Text     string `json:"text,omitempty"`
 	Data     string `json:"data,omitempty"` // base64
 	MIMEType string `json:"mimeType,omitempty"`
+	Path     string `json:"path,omitempty"` // file
 }
 
 // ToolResult is what nanoclaw_call writes with output_write: an MCP CallToolResult.
@@ -275,6 +301,8 @@ type ChatMessage struct {
 	Sender string `json:"sender,omitempty"`
 	Text   string `json:"text"`
 	Time   string `json:"time,omitempty"` // RFC 3339
+	// Files came with it: paths in the workspace. Text names them too. Of earlier turns it is empty.
+	Files []string `json:"files,omitempty"`
 }
 
 // Delegate is a role that an agent may give tasks to.
@@ -293,6 +321,7 @@ type Turn struct {
 	Tools      []Tool        `json:"tools,omitempty"`  // public names
 	Skills     []SkillText   `json:"skills,omitempty"` // instructions that come with the role's skills
 	Delegates  []Delegate    `json:"delegates,omitempty"`
+	Attached   bool          `json:"attached,omitempty"` // files came to the agent, now or before
 	MaxSteps   int           `json:"max_steps,omitempty"`
 	DeadlineMS int           `json:"deadline_ms"` // from now
 }

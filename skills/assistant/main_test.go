@@ -217,3 +217,24 @@ func TestNoInstructionsNoTool(t *testing.T) {
 		t.Errorf("%+v", s.asked[0])
 	}
 }
+
+// What comes with a message is shown to the model by reference; an earlier file when it asks.
+func TestFilesAreShown(t *testing.T) {
+	turn := hello
+	turn.Attached = true
+	turn.Messages = []sdk.ChatMessage{{Role: wire.RoleUser, Text: "see", Files: []string{"attachments/a.png"}}}
+	look := use("", "view_file", "view_file")
+	look.Content[1].Input = sdk.RawMessage(`{"path":"attachments/b.png"}`)
+	look.Content[2].Input = sdk.RawMessage(`{"path":1}`)
+	got, s := play(t, turn, look, say("Both."))
+	if got != "Both." {
+		t.Fatal(got)
+	}
+	if c := s.asked[0].Messages[0].Content; len(c) != 2 || c[1].Type != wire.BlockFile || c[1].Path != "attachments/a.png" {
+		t.Errorf("%+v", c)
+	}
+	c := s.asked[1].Messages[2].Content
+	if in := c[0].Content[0]; c[0].IsError || in.Type != wire.BlockFile || in.Path != "attachments/b.png" || !c[1].IsError {
+		t.Errorf("%+v", c)
+	}
+}

@@ -1,5 +1,6 @@
 // Skill files works with files: those of the agent's workspace, and those of the directories
-// that the role mounts. It has the capability fs; what is writable is decided by the host.
+// that the role mounts, and sends them to the agent's own chat. It has the capability fs, and message for
+// that alone; what is writable is decided by the host.
 //
 // Calls may be made again with the turn they belong to, so each of them leaves the same files
 // however often it runs: what is not so by nature (append, move) looks first.
@@ -39,6 +40,10 @@ type (
 		From string `json:"from"`
 		To   string `json:"to"`
 	}
+	sendInput struct {
+		Path    string `json:"path"`
+		Caption string `json:"caption"`
+	}
 )
 
 func init() {
@@ -49,6 +54,7 @@ func init() {
 	sdk.Tool("move", move)
 	sdk.Tool("delete", remove)
 	sdk.Tool("search", search)
+	sdk.Tool("send", send)
 }
 
 func main() {}
@@ -171,4 +177,19 @@ func isPlain(b []byte) bool {
 		}
 	}
 	return utf8.Valid(b)
+}
+
+// send has the host read the file and queue it: no byte of it passes through here.
+func send(_ sdk.Context, in sendInput) (string, error) {
+	at, err := find(in.Path)
+	if err != nil {
+		return "", err
+	}
+	if _, err := at.file(); err != nil {
+		return "", err
+	}
+	if _, err := sdk.SendFile(at.shown, in.Caption); err != nil {
+		return "", err
+	}
+	return "Sent " + at.shown + ".", nil
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nanoclaw/nanoclaw/sdk"
 	"github.com/nanoclaw/nanoclaw/sdk/sdktest"
 )
 
@@ -242,5 +243,20 @@ func TestFaults(t *testing.T) {
 		if got := p.fault(err).Error(); got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
+	}
+}
+
+// TestSend: the host is named the path as the skill sees it, and reads it itself.
+func TestSend(t *testing.T) {
+	h, _, _ := world(t)
+	var asked []string
+	h.Messages = func(r sdk.MessageRequest) error { asked = append(asked, r.Op+" "+r.Path+" "+r.Text); return nil }
+	is(t, h, "Sent reports/june.md.", "send", map[string]string{"path": "/workspace/reports/june.md", "caption": "June"})
+	is(t, h, "Sent /mnt/docs/old/tea-list.txt.", "send", map[string]string{"path": "/mnt/docs/old/tea-list.txt"})
+	for _, bad := range []string{"none", "reports", "../../etc/passwd", "/etc/passwd"} {
+		call(t, h, "send", map[string]string{"path": bad})
+	}
+	if got := strings.Join(asked, "|"); got != "send_file reports/june.md June|send_file /mnt/docs/old/tea-list.txt " {
+		t.Errorf("asked %q", got)
 	}
 }

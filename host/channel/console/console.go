@@ -30,6 +30,8 @@ const MaxMessage = 512 << 10
 type Input struct {
 	ID   string `json:"id"` // made by the client: sending it again changes nothing
 	Text string `json:"text"`
+	// Files are absolute paths on this machine: who can open the socket is the user who runs the host.
+	Files []string `json:"files,omitempty"`
 }
 
 // Frame is one NDJSON line of GET /v1/chat/{chat}/events.
@@ -45,6 +47,8 @@ type Frame struct {
 
 // Console implements channel.Channel and serves its clients.
 type Console struct {
+	received string // directory of the files that agents send
+
 	ready chan struct{}
 	begun chan struct{} // closed when deliver is set
 
@@ -64,12 +68,15 @@ type send struct {
 	done  chan error
 }
 
-var _ channel.Channel = (*Console)(nil)
+var (
+	_ channel.Channel = (*Console)(nil)
+	_ channel.Filer   = (*Console)(nil)
+)
 
-// New returns a console without clients.
-func New() *Console {
+// New returns a console without clients. Files that agents send go to the directory received.
+func New(received string) *Console {
 	return &Console{
-		ready: make(chan struct{}, 1), begun: make(chan struct{}),
+		received: received, ready: make(chan struct{}, 1), begun: make(chan struct{}),
 		clients: make(map[host.ChatID]map[*client]struct{}),
 	}
 }
@@ -93,8 +100,16 @@ func (c *Console) Run(ctx context.Context, deliver channel.Deliver) error {
 // Send implements channel.Channel: sent means that one client's connection has taken the bytes.
 func (c *Console) Send(ctx context.Context, o host.Outgoing) error {
 	f := Frame{Type: "message", ID: string(o.ID), Kind: o.Kind, Text: o.Text, ReplyTo: o.ReplyTo}
-	err := error(host.ErrUnavailable)
-	for _, cl := range c.of(o.Chat) {
+	err, clients := error(host.ErrUnavailable), c.of(o.Chat)
+	if o.File != nil && len(clients) > 0 {
+		text, undo, e := c.save(ctx, o)
+		if e != nil {
+			return e
+		}
+		defer func() { undo(err) }()
+		f.Text = text
+	}
+	for _, cl := range clients {
 		s := send{frame: f, done: make(chan error, 1)}
 		select {
 		case cl.sends <- s:
@@ -103,7 +118,8 @@ func (c *Console) Send(ctx context.Context, o host.Outgoing) error {
 			}
 		case <-cl.gone:
 		case <-ctx.Done():
-			return fmt.Errorf("console: %w", host.ErrUnavailable)
+			err = fmt.Errorf("console: %w", host.ErrUnavailable)
+			return err
 		}
 	}
 	return err
@@ -167,9 +183,14 @@ func (c *Console) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	<-c.begun
+	files, err := open(in.Files)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
 	err = c.deliver(r.Context(), host.Message{
 		Channel: Name, Chat: chat, Sender: "owner", SenderName: "owner", ExternalID: in.ID,
-		Text: in.Text, Time: time.Now(), Owner: true,
+		Text: in.Text, Time: time.Now(), Owner: true, Files: files,
 	})
 	switch {
 	case err == nil:

@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +20,7 @@ import (
 // serve runs a console whose messages go to deliver, and its HTTP face.
 func serve(t *testing.T, deliver func(context.Context, host.Message) error) (*Console, string) {
 	t.Helper()
-	c := New()
+	c := New(t.TempDir())
 	mux := http.NewServeMux()
 	c.Register(mux)
 	s := httptest.NewServer(mux)
@@ -148,5 +151,60 @@ func TestASlowReaderBlocksNobody(t *testing.T) {
 	case <-done:
 	case <-time.After(time.Minute):
 		t.Fatal("Show blocked")
+	}
+}
+
+// TestFiles: the user's own files come by their paths; those of agents are where the user is told, and replace
+// nothing; one that reached nobody is not left there.
+func TestFiles(t *testing.T) {
+	var got host.Message
+	c, url := serve(t, func(_ context.Context, m host.Message) error { got = m; return nil })
+	path := filepath.Join(t.TempDir(), "a.txt")
+	if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	body, _ := json.Marshal(Input{ID: "1", Files: []string{path}})
+	if code := post(t, url, "default", string(body)); code != http.StatusAccepted || len(got.Files) != 1 || got.Files[0].Size != 5 {
+		t.Fatalf("code %d, delivered %+v", code, got)
+	}
+	r, err := got.Files[0].Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, _ := io.ReadAll(r); string(b) != "hello" {
+		t.Errorf("read %q", b)
+	}
+	for _, bad := range []string{"a.txt", filepath.Dir(path), path + "x", "/dev/null"} {
+		body, _ := json.Marshal(Input{ID: "1", Files: []string{bad}})
+		if code := post(t, url, "default", string(body)); code != http.StatusUnprocessableEntity {
+			t.Errorf("%s: code %d", bad, code)
+		}
+	}
+	received := func() (names []string) {
+		entries, _ := os.ReadDir(c.received)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	o := host.Outgoing{ID: "m1", Chat: "default", Text: "Here.", File: &host.File{
+		Name: "r-1.md", Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("text")), nil },
+	}}
+	if err := c.Send(t.Context(), o); !errors.Is(err, host.ErrUnavailable) || received() != nil {
+		t.Fatalf("nobody reads: %v, %q", err, received())
+	}
+	frames := listen(t, url, "default")
+	for _, name := range []string{"r-1.md", "r-1-2.md"} {
+		if err := c.Send(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if f := next(t, frames); f.Text != "Here.\n[file: "+filepath.Join(c.received, name)+"]" {
+			t.Errorf("told %q", f.Text)
+		}
+	}
+	o.File.Open = func(context.Context) (io.ReadCloser, error) { return nil, host.ErrNotFound }
+	if err := c.Send(t.Context(), o); !errors.Is(err, host.ErrNotFound) || len(received()) != 2 {
+		t.Errorf("a file that is gone: %v, %q", err, received())
 	}
 }

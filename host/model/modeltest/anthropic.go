@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // messages is the Messages API.
@@ -40,6 +41,9 @@ func (messages) complaint(r *http.Request, body map[string]any) string {
 	open := make(map[any]bool) // tool calls without a result
 	for i, m := range messages {
 		content, _ := m.(map[string]any)["content"].([]any)
+		if s, isText := m.(map[string]any)["content"].(string); isText && s != "" {
+			continue
+		}
 		if len(content) == 0 {
 			return fmt.Sprintf("messages.%d: content must not be empty", i)
 		}
@@ -73,9 +77,9 @@ func (messages) complaint(r *http.Request, body map[string]any) string {
 }
 
 func (messages) begin(a Answer, model string, send sender) {
-	send("message_start", fmt.Sprintf(`{"type":"message_start","message":{"id":"msg_test","type":"message",`+
+	send("message_start", fmt.Sprintf(`{"type":"message_start","message":{"id":"msg_%d","type":"message",`+
 		`"role":"assistant","model":%q,"content":[],"stop_reason":null,"stop_sequence":null,`+
-		`"usage":{"input_tokens":%d,"output_tokens":1}}}`, model, a.InputTokens))
+		`"usage":{"input_tokens":%d,"output_tokens":1}}}`, time.Now().UnixNano(), model, a.InputTokens))
 	send("ping", `{"type":"ping"}`)
 	a.blocks(send)
 }

@@ -400,7 +400,12 @@ func (w *world) say(ctx context.Context, cl *daemon.Client, name string) bool {
 	if acked {
 		return true
 	}
-	if err := cl.Say(ctx, someone, console.Input{ID: name, Text: name + " " + w.shop.URL + "/"}); err != nil {
+	file := filepath.Join(w.home, name+".txt")
+	err := os.WriteFile(file, []byte(name), 0o600)
+	if err == nil {
+		err = cl.Say(ctx, someone, console.Input{ID: name, Text: name + " " + w.shop.URL + "/", Files: []string{file}})
+	}
+	if err != nil {
 		w.t.Logf("%s not taken: %v", name, err)
 		return false
 	}
@@ -432,6 +437,10 @@ func (w *world) check(names []string, s daemon.Status, lost int) {
 			w.t.Errorf("message %s came twice: %q", f.ID, f.Text)
 		}
 		ids[f.ID] = true
+	}
+	// Each message has its file, and whatever died left no other one.
+	if kept, err := os.ReadDir(filepath.Join(w.home, "state", "files")); err != nil || len(kept) != len(names) {
+		w.t.Errorf("%d messages, %d files, %v", len(names), len(kept), err)
 	}
 	turns := w.turns()
 	for _, name := range names {

@@ -718,6 +718,13 @@ var scenarios = []scenario{
 		is("fdstat", e, ok)
 		equal("type", kind, typeDir)
 	}},
+	{"paths that lead out", func(run) {
+		r := run{preopened}
+		is("mkdir", r.mkdir("nested"), ok)
+		for _, p := range corpus() {
+			leave(r, p)
+		}
+	}},
 	{"close the preopened directory", func(r run) { // the last one
 		is("close", fdClose(preopened), ok, eNotsup)
 		is("open", run{preopened}.try("x", 0, readOnly), eBadf, eNoent)

@@ -23,6 +23,7 @@ func init() {
 		var said []string
 		for _, m := range t.Messages {
 			what, where, _ := strings.Cut(m.Text, " ")
+			where, _, _ = strings.Cut(where, "\n") // its file is named below
 			r, err := sdk.HTTP(sdk.Request{Method: "POST", URL: where, Body: []byte(what)})
 			if err != nil {
 				said = append(said, what+": "+err.Error())

@@ -1,0 +1,65 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/channel/whatsapp"
+	"github.com/nanoclaw/nanoclaw/host/config"
+	"github.com/nanoclaw/nanoclaw/host/store"
+)
+
+// WhatsApp is what the channel needs to link a phone and talk through it, in a host or beside one.
+func WhatsApp(cfg *config.Config, log hclog.Logger) whatsapp.Config {
+	return whatsapp.Config{
+		Path: filepath.Join(cfg.StateDir, "whatsapp.db"), Log: log.Named("whatsapp"),
+		Transport: func() *http.Transport {
+			t := http.DefaultTransport.(*http.Transport).Clone()
+			t.Proxy = cfg.Network.ProxyFunc()
+			return t
+		},
+	}
+}
+
+func (d *Daemon) openWhatsApp() {
+	c := WhatsApp(d.config(), d.log)
+	c.Transport = func() *http.Transport { return WhatsApp(d.config(), d.log).Transport() }
+	c.Notice = d.tell
+	d.wa = whatsapp.New(c)
+}
+
+// channels says where each channel stands.
+func (d *Daemon) channels() []string {
+	text, _ := d.wa.State()
+	return []string{d.console.Name(), whatsapp.Name + " (" + text + ")"}
+}
+
+func (d *Daemon) serveUnlink(w http.ResponseWriter, r *http.Request) {
+	if err := d.wa.Unlink(r.Context()); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	}
+}
+
+// UnlinkWhatsApp makes the host take itself off the phone's list.
+func (c *Client) UnlinkWhatsApp(ctx context.Context) error {
+	resp, err := c.do(ctx, http.MethodPost, "/v1/whatsapp/unlink", nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Chats lists the chats that messages came from, at most max, the last one active first.
+func Chats(ctx context.Context, cfg *config.Config, max int) (chats []host.Chat, err error) {
+	err = withStore(ctx, cfg.StateDir, func(s *store.Store) error {
+		if s != nil {
+			chats, err = s.Chats(ctx, max)
+		}
+		return err
+	})
+	return chats, err
+}
