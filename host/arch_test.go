@@ -77,14 +77,16 @@ var arrows = map[string][]string{
 	// Commands that need no running host use the package that does the job; `audit` reads the
 	// log's files. The source of sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"cmd/nanoclaw/internal/kit", "host", "host/audit", "host/channel/console", "host/channel/whatsapp", "host/config",
-		"host/container",
+		"cmd/nanoclaw/internal/kit", "cmd/nanoclaw/internal/service", "cmd/nanoclaw/internal/wizard", "host",
+		"host/audit", "host/channel/console", "host/channel/whatsapp", "host/config", "host/container",
 		"host/daemon", "host/secret", "host/skill", "sdk/module", "sdk/wire",
 	},
 	// It is above the daemon: test cases are calls in agent containers.
 	"cmd/nanoclaw/internal/kit": {
 		"host", "host/agent", "host/broker", "host/daemon", "host/skill", "sdk", "sdk/module", "sdk/wire",
 	},
+	"cmd/nanoclaw/internal/service": {"host"},
+	"cmd/nanoclaw/internal/wizard":  {"host", "host/config"},
 }
 
 // owners says which package alone imports what is dangerous, or foreign enough to be kept

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/channel/whatsapp"
+	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/daemon"
 )
 
@@ -146,24 +148,32 @@ func (a *app) listChannels(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	channels, err := a.channels(ctx, cfg)
+	for _, c := range channels {
+		fmt.Fprintln(a.stdout, c)
+	}
+	return err
+}
+
+// channels are all that there are, each with where it stands.
+func (a *app) channels(ctx context.Context, cfg *config.Config) ([]string, error) {
 	if cl, err := daemon.Dial(ctx, cfg.StateDir); err == nil {
 		s, err := cl.Status(ctx)
-		for _, c := range s.Channels {
-			fmt.Fprintln(a.stdout, c)
-		}
-		return err
+		return s.Channels, err
 	}
 	number, err := whatsapp.Linked(ctx, daemon.WhatsApp(cfg, a.log))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	state := "not linked"
+	state := notLinked
 	if number != "" {
 		state = "linked as " + number + "; no host runs"
 	}
-	fmt.Fprintf(a.stdout, "console\nwhatsapp (%s)\n", state)
-	return nil
+	return []string{"console", "whatsapp (" + state + ")"}, nil
 }
+
+// notLinked is also what a running host says.
+const notLinked = "not linked"
 
 // maxChats is how many chats are listed, the last one active first.
 const maxChats = 100

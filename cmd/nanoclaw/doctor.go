@@ -24,6 +24,13 @@ type check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
+// examination is what --json prints. Schema changes when something of it is taken away.
+type examination struct {
+	Schema int     `json:"schema"`
+	OK     bool    `json:"ok"`
+	Checks []check `json:"checks"`
+}
+
 func ok(name, format string, args ...any) check {
 	return check{Name: name, State: stateOK, Detail: fmt.Sprintf(format, args...)}
 }
@@ -41,20 +48,25 @@ func (a *app) doctorCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check this machine and this installation", Args: cobra.NoArgs,
 		Long: `Check everything that a turn needs, from the configuration to a live agent container,
-which is started, compared with the list of what isolates it, and removed again.
+which is started, compared with the list of what isolates it, and removed again; and to a turn,
+which a host of its own answers. Models are asked for one word, which costs a few tokens.
+Each row is ok, a warning or a failure, and says why and what mends it.
 
 With --fix, first make sure that a Docker daemon answers: on Debian, Ubuntu and their
 relatives, as root, install docker.io and start it. It says what it will do and asks;
 --yes answers for you. Where the configuration asks for runsc (gVisor) and that daemon does not
 know it, it installs that package and adds it to daemon.json beside what is there. It never
 starts a second daemon, and none where DOCKER_HOST or a Docker context points elsewhere.
-On other systems it says what to do.
+On other systems it says what to do. Files of the state directory that others can read are closed.
 
 With --audit-container, it starts an agent container of each role and prints a score table of
 that alone: the checks of section 5 of docker-bench-security that apply, on what the daemon and
 /proc say of the live container, and the whole list of what isolates it.
 
-Exit code 0 when nothing failed; warnings are no failures.`,
+--json prints {"schema": 1, "ok": …, "checks": [{"name", "state", "detail", "fix"}]}. Names of rows
+and states stay as they are; rows may be added; what stands in detail and fix is for people.
+
+Exit code 0 when nothing failed, 1 when something did; warnings are no failures.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{app: a}
 			if arch {
@@ -62,7 +74,8 @@ Exit code 0 when nothing failed; warnings are no failures.`,
 				return nil
 			}
 			if fix {
-				if err := d.fix(cmd.Context(), yes); err != nil && !errors.Is(err, errDeclined) {
+				err := errors.Join(d.fixModes(), d.fix(cmd.Context(), yes))
+				if err != nil && !errors.Is(err, errDeclined) {
 					return err
 				}
 			}
@@ -72,7 +85,7 @@ Exit code 0 when nothing failed; warnings are no failures.`,
 				d.examine(cmd.Context())
 			}
 			if asJSON {
-				return errors.Join(a.printJSON(d.checks), d.verdict())
+				return errors.Join(a.printJSON(examination{1, d.verdict() == nil, d.checks}), d.verdict())
 			}
 			d.print()
 			if audit {

@@ -34,6 +34,7 @@ type doctor struct {
 	runner string         // "" when there is none
 	docker *container.Docker
 	info   container.Info
+	files  []*skill.File // of plugins/ that could be read
 	checks []check
 }
 
@@ -72,26 +73,47 @@ func (d *doctor) fix(ctx context.Context, yes bool) error {
 	return s.ensureGVisor(ctx)
 }
 
-// examine runs every check.
+// examine runs every check. One that needs what is not there says so; those of the daemon are there
+// when one answers.
 func (d *doctor) examine(ctx context.Context) {
 	d.checkConfig()
-	d.checkState()
+	d.withConfig("reach", d.checkReach)
+	d.withConfig("state", d.checkState)
+	d.withConfig("secrets", d.checkSecrets)
 	d.checkRunner()
-	if d.cfg == nil || d.cfg.Engine.Runtime != daemon.RuntimeNone {
-		if d.checkDocker(ctx) {
-			d.checkRuntime()
-			d.checkContainer(ctx)
-			d.docker.Close()
-		}
+	contained := d.cfg == nil || d.cfg.Engine.Runtime != daemon.RuntimeNone
+	up := contained && d.checkDocker(ctx)
+	if up {
+		defer d.docker.Close()
+		d.checkRuntime()
+		d.checkContainer(ctx)
 	}
-	d.checkPlugins()
+	d.withConfig("skills", d.checkPlugins)
+	d.withConfig("lock", d.checkLock)
+	if d.runner == "" || contained && !up {
+		d.add(warning("turn", "", "not tried: that needs a runner, and a Docker daemon that answers"))
+	} else {
+		d.withConfig("turn", func() { d.checkTurn(ctx) })
+	}
+	d.withConfig("model", func() { d.checkModel(ctx) })
+	d.withConfig("channels", func() { d.checkChannels(ctx) })
+	d.withConfig("disk", d.checkDisk)
 	d.checkLayers()
+}
+
+// withConfig runs a check that needs a valid configuration.
+func (d *doctor) withConfig(name string, check func()) {
+	if d.cfg == nil {
+		d.add(warning(name, "", "not tried: that needs a valid configuration"))
+		return
+	}
+	check()
 }
 
 func (d *doctor) checkConfig() {
 	cfg, err := d.loadConfig()
 	if err != nil {
-		d.add(failure("config", "see nanoclaw.toml as shipped, or give --config FILE", err))
+		d.add(failure("config", "nanoclaw setup makes one; see nanoclaw.toml as shipped, or give --config FILE", err))
 		return
 	}
 	d.cfg = cfg
@@ -104,9 +126,6 @@ func (d *doctor) checkConfig() {
 }
 
 func (d *doctor) checkState() {
-	if d.cfg == nil {
-		return
-	}
 	dir := d.cfg.StateDir
 	st, err := os.Stat(dir)
 	switch {
@@ -117,7 +136,7 @@ func (d *doctor) checkState() {
 	case !st.IsDir():
 		d.add(failure("state", "move it away or choose another with --state", fmt.Errorf("%s is not a directory", dir)))
 	case st.Mode().Perm()&0o077 != 0:
-		d.add(failure("state", "chmod 700 "+dir,
+		d.add(failure("state", "nanoclaw doctor --fix, or chmod 700 "+dir,
 			fmt.Errorf("%s has mode %v: others can look into it", dir, st.Mode().Perm())))
 	default:
 		d.add(writable(dir))
@@ -208,13 +227,13 @@ func (d *doctor) checkDocker(ctx context.Context) bool {
 		return false
 	}
 	i := d.info
-	d.add(ok("docker", "%s (from %s), version %s, API %s", endpoint, source, i.Version, i.APIVersion))
+	d.add(ok("docker", "%s (from %s), version %s", endpoint, source, i.Version))
+	d.add(daemonRows(i, time.Now())...)
 	if i.Storage == "overlay2" || i.Storage == "overlayfs" {
 		d.add(ok("storage", "%s", i.Storage))
 	} else {
 		d.add(warning("storage", "let Docker use overlay2", "driver %s: containers start slowly", i.Storage))
 	}
-	d.add(ok("cgroup", "version %s, driver %s", i.CgroupVersion, i.CgroupDriver))
 	d.checkArch()
 	return true
 }
@@ -283,24 +302,38 @@ func (d *doctor) withEngine(ctx context.Context, f func(context.Context, *daemon
 	f(ctx, engine)
 }
 
-// checkPlugins scans the files as admission would; it compiles none of them.
+// checkPlugins scans the files as admission would; it compiles none of them. Then it asks whether
+// what the roles list is there.
 func (d *doctor) checkPlugins() {
-	if d.cfg == nil {
-		return
-	}
 	files, err := filepath.Glob(filepath.Join(d.cfg.SkillsDir, "*.wasm"))
 	if err != nil || len(files) == 0 {
-		d.add(warning("skills", "make build", "%s holds no .wasm file: agents cannot even answer", d.cfg.SkillsDir))
+		d.add(failure("skills", "make build",
+			fmt.Errorf("%s holds no .wasm file: agents cannot even answer", d.cfg.SkillsDir)))
 		return
 	}
-	var names []string
+	var names, wrong []string
 	for _, path := range files {
 		f, err := skill.Read(path)
 		if err != nil {
-			d.add(warning("skills", "build it again, or remove it", "%s: %v", filepath.Base(path), err))
+			wrong = append(wrong, fmt.Sprintf("%s: %v", filepath.Base(path), err))
 			continue
 		}
+		d.files = append(d.files, f)
 		names = append(names, string(f.Manifest.Name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.cfg.Roles)) {
+		role := d.cfg.Roles[name]
+		for _, k := range append([]host.SkillName{role.Brain}, role.Skills...) {
+			if _, err := skill.Find(d.cfg.SkillsDir, k); err != nil {
+				d.add(failure("skills", "put its file there, or take it out of the role",
+					fmt.Errorf("role %s lists %q: %w", name, k, err)))
+				return
+			}
+		}
+	}
+	if len(wrong) > 0 {
+		d.add(warning("skills", "build them again, or remove them", "%s", strings.Join(wrong, "\n")))
+		return
 	}
 	d.add(ok("skills", "%s: %s", d.cfg.SkillsDir, strings.Join(names, ", ")))
 }

@@ -118,8 +118,8 @@ func (a *app) rootCmd() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log details on stderr")
 	root.AddCommand(
 		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.routeCmd(), a.taskCmd(),
-		a.skillCmd(), a.secretCmd(), a.setupCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(), a.historyCmd(), a.logsCmd(),
-		a.channelCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(), a.imageCmd(),
+		a.skillCmd(), a.secretCmd(), a.setupCmd(), a.serviceCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(),
+		a.historyCmd(), a.logsCmd(), a.channelCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(), a.imageCmd(),
 	)
 	return root
 }

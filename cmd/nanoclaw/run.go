@@ -26,7 +26,8 @@ import (
 )
 
 func (a *app) runCmd() *cobra.Command {
-	return &cobra.Command{
+	var wait time.Duration
+	c := &cobra.Command{
 		Use: "run", Short: "Run the host in the foreground", Args: cobra.NoArgs,
 		Long: `Run the host in the foreground until SIGTERM or Ctrl-C.
 
@@ -42,6 +43,11 @@ turns that begin then; SIGHUP makes it look again.`,
 			}
 			if a.log.GetLevel() == hclog.Warn {
 				a.log.SetLevel(hclog.Info)
+			}
+			if wait > 0 && cfg.Engine.Runtime != daemon.RuntimeNone {
+				if err := a.awaitDocker(cmd.Context(), wait); err != nil {
+					return err
+				}
 			}
 			d, err := a.startHost(cmd.Context(), cfg)
 			if err != nil {
@@ -62,6 +68,8 @@ turns that begin then; SIGHUP makes it look again.`,
 			return nil
 		},
 	}
+	c.Flags().DurationVar(&wait, "wait-docker", 0, "how long to wait for a Docker daemon to answer, as at boot")
+	return c
 }
 
 // sweepCmd is what a host leaves behind for the case that it is killed; see host/daemon/sweep.go.

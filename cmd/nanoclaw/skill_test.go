@@ -14,8 +14,12 @@ import (
 
 // runSkill runs the command line and answers its exit code, stdout and stderr.
 func runSkill(args ...string) (int, string, string) {
+	return runCommand(append([]string{"skill"}, args...)...)
+}
+
+func runCommand(args ...string) (int, string, string) {
 	var stdout, stderr bytes.Buffer
-	code := run(append([]string{"skill"}, args...), strings.NewReader(""), &stdout, &stderr)
+	code := run(args, strings.NewReader(""), &stdout, &stderr)
 	return code, stdout.String(), stderr.String()
 }
 

@@ -25,6 +25,7 @@ type terminal struct {
 
 	mu     sync.Mutex
 	screen strings.Builder
+	all    strings.Builder // of what was ever on it
 }
 
 func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
@@ -36,6 +37,9 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	n, err := unix.IoctlGetInt(int(keys.Fd()), unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(int(keys.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 120})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +67,7 @@ func (p *terminal) read() {
 		n, err := p.keys.Read(b)
 		p.mu.Lock()
 		p.screen.Write(b[:n])
+		p.all.Write(b[:n])
 		p.mu.Unlock()
 		if strings.Contains(string(b[:n]), "\x1b[6n") { // where is the cursor? Terminals answer that.
 			_, _ = p.keys.WriteString("\x1b[1;1R")
@@ -77,6 +82,17 @@ func (p *terminal) text() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.screen.String()
+}
+
+// settled waits until nothing was drawn for a while: a form that is still being made takes no keys.
+func (p *terminal) settled() {
+	p.t.Helper()
+	drawn := func() int { p.mu.Lock(); defer p.mu.Unlock(); return p.all.Len() }
+	for was, quiet := drawn(), time.Now(); time.Since(quiet) < 500*time.Millisecond; time.Sleep(20 * time.Millisecond) {
+		if now := drawn(); now != was {
+			was, quiet = now, time.Now()
+		}
+	}
 }
 
 func (p *terminal) typed(keys string) {

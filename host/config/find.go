@@ -32,8 +32,8 @@ func Find(flag string) (string, error) {
 		return path, nil
 	}
 	places := []string{fileName}
-	if dir := xdg("XDG_CONFIG_HOME", ".config"); dir != "" {
-		places = append(places, filepath.Join(dir, "nanoclaw", fileName))
+	if own, err := Home(); err == nil {
+		places = append(places, own)
 	}
 	for i, p := range places {
 		path, err := filepath.Abs(p)
@@ -45,8 +45,17 @@ func Find(flag string) (string, error) {
 		}
 		places[i] = path
 	}
-	return "", fmt.Errorf("%w: no configuration: looked for %s; copy the nanoclaw.toml that comes with NanoClaw to one "+
-		"of them, or name yours with --config FILE or $NANOCLAW_CONFIG", host.ErrNotFound, strings.Join(places, " and "))
+	return "", fmt.Errorf("%w: no configuration: looked for %s; 'nanoclaw setup' makes one, "+
+		"or name yours with --config FILE or $NANOCLAW_CONFIG", host.ErrNotFound, strings.Join(places, " and "))
+}
+
+// Home is the user's own configuration file, whether it is there or not.
+func Home() (string, error) {
+	if dir := xdg("XDG_CONFIG_HOME", ".config"); dir != "" {
+		return filepath.Join(dir, "nanoclaw", fileName), nil
+	}
+	return "", fmt.Errorf("%w: there is no home directory for a configuration; name one with --config FILE",
+		host.ErrNotFound)
 }
 
 // xdg is a base directory, "" when there is none. A relative one is ignored, as its standard says.

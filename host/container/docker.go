@@ -112,6 +112,9 @@ type Info struct {
 	CgroupVersion, CgroupDriver string
 	Runtimes                    []string // sorted
 	Security                    []string // "name=seccomp,profile=default", …
+	Unlimited                   []string // what it cannot limit on its kernel: "memory", "swap", "cpu", "pids"
+	Root                        string   // where it keeps images and containers, on its machine
+	Clock                       string   // the time there, RFC 3339
 }
 
 // Info asks the daemon what it is.
@@ -126,7 +129,17 @@ func (d *Docker) Info(ctx context.Context) (Info, error) {
 	if arch == "" {
 		arch = i.Architecture
 	}
+	var unlimited []string
+	for name, can := range map[string]bool{
+		"memory": i.MemoryLimit, "swap": i.SwapLimit, "cpu": i.CPUCfsQuota, "pids": i.PidsLimit,
+	} {
+		if !can {
+			unlimited = append(unlimited, name)
+		}
+	}
+	slices.Sort(unlimited)
 	return Info{
+		Unlimited: unlimited, Root: i.DockerRootDir, Clock: i.SystemTime,
 		Version: i.ServerVersion, APIVersion: d.api.ClientVersion(), Arch: arch, Storage: i.Driver,
 		CgroupVersion: i.CgroupVersion, CgroupDriver: i.CgroupDriver,
 		Runtimes: slices.Sorted(maps.Keys(i.Runtimes)), Security: i.SecurityOptions,

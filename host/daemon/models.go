@@ -2,14 +2,19 @@ package daemon
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/broker"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/model"
 	"github.com/nanoclaw/nanoclaw/host/secret"
+	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
 // newBroker puts the host side of capability calls together. Keys are fetched at the
@@ -18,19 +23,8 @@ func newBroker(
 	cfg *config.Config, vault *secret.Vault, parts broker.Config, change func(*broker.Config),
 ) *broker.Broker {
 	vault.Use(func() map[string]host.SecretSource { return secrets(cfg) })
-	ends := make(map[string]model.Endpoint)
-	for name, p := range cfg.Providers {
-		end := model.Endpoint{Kind: p.Kind, BaseURL: p.BaseURL}
-		if p.APIKey != nil {
-			end.Key = func() (string, error) {
-				k, err := vault.Get(keyName(p), *p.APIKey)
-				return k.Reveal(), err
-			}
-		}
-		ends[name] = end
-	}
 	models := model.New(model.Config{
-		Choose: cfg.Choices, Endpoints: ends, Proxy: cfg.Network.ProxyFunc(), Log: parts.Log,
+		Choose: cfg.Choices, Endpoints: endpoints(cfg, vault), Proxy: cfg.Network.ProxyFunc(), Log: parts.Log,
 	})
 	parts.Models = func(role *host.Role, name string) (broker.Model, error) { return models.Model(role, name) }
 	parts.Upstream = func(role *host.Role) (broker.Upstream, error) {
@@ -50,6 +44,47 @@ func newBroker(
 	}
 	return broker.New(parts)
 }
+
+// endpoints are where models are asked, with their keys.
+func endpoints(cfg *config.Config, vault *secret.Vault) map[string]model.Endpoint {
+	ends := make(map[string]model.Endpoint)
+	for name, p := range cfg.Providers {
+		end := model.Endpoint{Kind: p.Kind, BaseURL: p.BaseURL}
+		if p.APIKey != nil {
+			end.Key = func() (string, error) {
+				k, err := vault.Get(keyName(p), *p.APIKey)
+				return k.Reveal(), err
+			}
+		}
+		ends[name] = end
+	}
+	return ends
+}
+
+// TryModel asks the first model of a role for one word, without fallbacks, budgets and rows: can its
+// provider be reached, does it take the key, and know the model? A key that is not "" is tried
+// instead of the one that is configured.
+func TryModel(ctx context.Context, cfg *config.Config, vault *secret.Vault, role *host.Role, key string) error {
+	choice := cfg.Choices(role)[:1]
+	ends := endpoints(cfg, vault)
+	if end := ends[choice[0].Provider]; key != "" {
+		end.Key = func() (string, error) { return key, nil }
+		ends[choice[0].Provider] = end
+	}
+	m, err := model.New(model.Config{
+		Choose: func(*host.Role) []host.ModelChoice { return choice }, Endpoints: ends, Proxy: cfg.Network.ProxyFunc(),
+		Silence: silence, Log: hclog.NewNullLogger(),
+	}).Model(role, "")
+	if err == nil {
+		_, err = m.Complete(ctx, wire.LLMRequest{MaxTokens: 32, Messages: []wire.LLMMessage{{
+			Role: wire.RoleUser, Content: []wire.Block{{Type: wire.BlockText, Text: "Answer with one word: ready"}},
+		}}}, nil)
+	}
+	return err
+}
+
+// silence is how long a model that is only tried may say nothing.
+const silence = 30 * time.Second
 
 // keyName is the name of a provider's key, or else where it is configured.
 func keyName(p config.Provider) string { return cmp.Or(p.Secret, "providers."+p.Name+".api_key") }

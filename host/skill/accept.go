@@ -12,7 +12,7 @@ import (
 
 // judge asks the lock.
 func (e *entry) judge(lock Lock) {
-	rule, held := lock.judge(e.file, e.Signer)
+	rule, held := lock.Judge(e.file, e.Signer)
 	if e.rule = rule; held == nil {
 		return
 	}

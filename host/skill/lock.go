@@ -160,9 +160,9 @@ func widenedNeed(was, now host.Need) (out []string) {
 	return out
 }
 
-// judge says whether f may take the place of what is locked under its name: by which rule,
+// Judge says whether f may take the place of what is locked under its name: by which rule,
 // "" when it is that very file, or in what it needs somebody's approval.
-func (l Lock) judge(f *File, signer string) (rule string, held []string) {
+func (l Lock) Judge(f *File, signer string) (rule string, held []string) {
 	was, known := l[f.Manifest.Name]
 	switch {
 	case !known:
