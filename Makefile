@@ -22,7 +22,7 @@ STAGE := stage() { local TIMEFORMAT="  %1R s  $$1"; shift; time "$$@"; }; stage
 
 CRASHES ?= 200
 
-.PHONY: audit help build skills run test test-all soak test-gvisor gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
+.PHONY: audit help build skills run test test-all test-claude soak test-gvisor gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -69,7 +69,11 @@ test: build docker race toolchains ## every test, those that need Docker include
 
 test-all: build docker race toolchains ## what takes longer too: long tests, and each fuzz target for FUZZTIME
 	@$(STAGE) test-all go test -race -timeout 60m ./...
+	@$(STAGE) phone go test -timeout 30m ./cmd/nanoclaw/internal/phone -rounds 20
 	@$(MAKE) fuzz
+
+test-claude: build docker ## unmodified Claude Code from npm in an agent's container (NANOCLAW_TEST_BASE=IMAGE to build on one)
+	@$(STAGE) test-claude go test -count=1 -timeout 40m -v -run '^TestClaudeCode$$' ./cmd/nanoclaw
 
 # What apt has none of is built from its module; `doctor` registers it with the Docker daemon.
 GVISOR := gvisor.dev/gvisor/runsc@v0.0.0-20260905035102-160fafc42237
@@ -113,6 +117,7 @@ format: | go
 
 vet: | go
 	@$(STAGE) vet go vet ./...
+	@$(STAGE) "vet, tags" sh -c 'go vet -tags "fakewa failpoints" ./cmd/... ./host/... && go vet -tags nowhatsapp ./cmd/nanoclaw'
 	@$(STAGE) "vet, wasm" env GOOS=wasip1 GOARCH=wasm go vet ./sdk/... ./skills/...
 	@$(STAGE) staticcheck $(STATICCHECK) ./...
 	@$(STAGE) "staticcheck, wasm" $(STATICCHECK) -matrix ./sdk/... ./skills/... <<<'wasm: GOOS=wasip1 GOARCH=wasm'
