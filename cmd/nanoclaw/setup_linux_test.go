@@ -53,6 +53,9 @@ func TestSetupOnATerminal(t *testing.T) {
 	p.typed("\x15Bo\r") // Ctrl-U, as in every line editor
 	p.shows("as shipped")
 	p.shows("+name = \"Bo\"")
+	p.shows("Pair WhatsApp now?")
+	p.settled()
+	p.typed("\r") // no
 	p.shows("Install it as a service?")
 	p.settled()
 	p.typed("\r") // no
