@@ -259,7 +259,7 @@ func (w *Wizard) whatsapp(ctx context.Context) (done bool, err error) {
 	}
 	chat, err := w.ask(ctx, Question{
 		Flag: "main-chat", Title: "Which chat is the main one?", Default: "later",
-		Help:  "An ID of 'nanoclaw channel chats', your own number, or \"later\": "+
+		Help: "An ID of 'nanoclaw channel chats', your own number, or \"later\": " +
 			"'nanoclaw route add whatsapp CHAT main' does it then.",
 		Check: plain(200),
 	})
