@@ -110,12 +110,12 @@ func TestAuditContainer(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		var all []check
+		var all struct{ Checks []check }
 		if err := json.Unmarshal(out, &all); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		checks = map[string]check{}
-		for _, c := range all {
+		for _, c := range all.Checks {
 			checks[c.Name] = c
 			if code == 0 && c.State == stateFailure {
 				t.Errorf("%s: %s", c.Name, c.Detail)

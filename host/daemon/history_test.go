@@ -94,6 +94,11 @@ func TestOldMessagesAreDeletedAtTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	d.wg.Go(func() { d.retain(ctx) })
 	line, swept := <-log, <-log
+	for n := 2; n > 1 && t.Context().Err() == nil; { // copies in workspaces go last, and say nothing
+		left, _ := filepath.Glob(filepath.Join(at, "*"))
+		n = len(left)
+		time.Sleep(time.Millisecond)
+	}
 	cancel()
 	d.wg.Wait()
 	if !strings.Contains(line, "rows=1") || !strings.Contains(swept, "files=1") {

@@ -439,7 +439,7 @@ func (w *world) check(names []string, s daemon.Status, lost int) {
 		ids[f.ID] = true
 	}
 	// Each message has its file, and whatever died left no other one.
-	if kept, err := os.ReadDir(filepath.Join(w.home, "state", "files")); err != nil || len(kept) != len(names) {
+	if kept, err := os.ReadDir(filepath.Join(s.State, "files")); err != nil || len(kept) != len(names) {
 		w.t.Errorf("%d messages, %d files, %v", len(names), len(kept), err)
 	}
 	turns := w.turns()

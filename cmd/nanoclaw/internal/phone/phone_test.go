@@ -383,8 +383,10 @@ func TestFromLinkingToUnlinking(t *testing.T) {
 	if all := strings.Join(s.Channels, " "); !strings.Contains(all, "unlinked by the phone") {
 		t.Errorf("status: %s", all)
 	}
-	if !strings.Contains(w.log.String(), "nanoclaw: WhatsApp: unlinked by the phone") {
-		t.Error("the owner was not told")
+	for ctx := w.ctx(); !strings.Contains(w.log.String(), "nanoclaw: WhatsApp: unlinked by the phone"); {
+		if time.Sleep(20 * time.Millisecond); ctx.Err() != nil {
+			t.Fatal("the owner was not told")
+		}
 	}
 }
 
@@ -396,9 +398,9 @@ func TestBacklogIsOneTurn(t *testing.T) {
 		w.writes(w.alice, fmt.Sprint("m", i))
 	}
 	w.start()
-	got := w.waitReads(w.alice, 1)
+	w.waitReads(w.alice, 1)
 	w.idle(true)
-	if got = reads(w.alice); len(got) != 1 || !strings.HasPrefix(got[0], "Andy: 10 heard; ") {
+	if got := reads(w.alice); len(got) != 1 || !strings.HasPrefix(got[0], "Andy: 10 heard; ") {
 		t.Fatalf("alice reads %q", got)
 	}
 }
