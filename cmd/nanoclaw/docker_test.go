@@ -73,6 +73,9 @@ func (d *privateDocker) stop() {
 // TestOrdinaryUserWithDocker: no root, only the docker group; everything the host keeps is
 // this user's alone, and agents run as this user.
 func TestOrdinaryUserWithDocker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute: in make test-all")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("runs as an ordinary user already")
 	}

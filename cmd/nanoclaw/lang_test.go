@@ -149,6 +149,9 @@ func TestNewSkillInChat(t *testing.T) {
 // TestLab calls every function of each guest API, with grants against a local server and
 // without any: the report is the same in every language.
 func TestLab(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute: in make test-all")
+	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Answer", "yes")
