@@ -135,7 +135,7 @@ func TestAuditContainer(t *testing.T) {
 		t.Errorf("with a mount: exit code %d, %+v", code, c)
 	}
 	checks, code = audit(strings.Replace(shipped, "[roles.main]\n", "[roles.main]\nruntime = \"nosuch\"\n", 1))
-	if c := checks["main"]; code == 0 || c.State != stateFailure {
+	if c := checks["image"]; code == 0 || c.State != stateFailure || !strings.Contains(c.Detail, `"nosuch"`) {
 		t.Errorf("with a runtime that is not there: exit code %d, %+v", code, checks)
 	}
 }
