@@ -81,8 +81,8 @@ func TestKilledAroundATask(t *testing.T) {
 		t.Errorf("%d tasks are done: %s", n, out)
 	}
 	l := s.listen("default")
-	s.run("task", "add", "the last one", "--schedule", time.Now().UTC().Add(2*time.Second).Format(time.RFC3339))
-	eventually(t, time.Minute, "the last reminder", func() bool { return l.heard("message: the last one") })
+	s.run("task", "add", "water the plants", "--schedule", time.Now().UTC().Add(2*time.Second).Format(time.RFC3339))
+	eventually(t, time.Minute, "the last reminder", func() bool { return l.heard("message: water the plants") })
 	for i := range 3 { // sent to the chat above, not again
 		if l.heard("message: ", fmt.Sprintf("stretch-%d", i)) {
 			t.Errorf("the answer of task %d came twice", i+1)
