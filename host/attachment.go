@@ -13,6 +13,10 @@ const (
 	MaxAgentFiles = 256 << 20 // of all files that came to one agent
 )
 
+// AttachDir is where the attachments of an agent are in its workspace: the agent's container sees them
+// there, models are told so, and the broker takes nothing else for one.
+const AttachDir = "attachments"
+
 // File is an attachment. In a message that a channel delivers all of it but Open is the sender's
 // word, and may be a lie. Once it is stored all of it is true.
 type File struct {

@@ -13,10 +13,7 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 )
 
-// attachDir is where attachments are in a workspace. Their names are safe, and end in a part of
-// their digest.
-const attachDir = "attachments"
-
+// attachName is how the names of attachments end: with a part of their digest.
 var attachName = regexp.MustCompile(`-[0-9a-f]{12}(\.[A-Za-z0-9]+)?$`)
 
 // attach copies files into a workspace, which nobody works in now. That one cannot be there does
@@ -26,7 +23,7 @@ func (m *Manager) attach(workspace string, files []host.File) {
 		return
 	}
 	uid, gid := m.cfg.Engine.Owner()
-	err := makeDir(workspace, attachDir, uid, gid)
+	err := makeDir(workspace, host.AttachDir, uid, gid)
 	for _, f := range files {
 		if err == nil {
 			err = m.attachOne(workspace, f, uid, gid)
@@ -45,7 +42,7 @@ func (m *Manager) attachOne(workspace string, f host.File, uid, gid int) error {
 		return err
 	}
 	defer root.Close()
-	name := filepath.Join(attachDir, f.Name)
+	name := filepath.Join(host.AttachDir, f.Name)
 	if st, err := root.Lstat(name); err == nil && st.Mode().IsRegular() && st.Size() == f.Size {
 		return nil
 	}
@@ -54,7 +51,7 @@ func (m *Manager) attachOne(workspace string, f host.File, uid, gid int) error {
 		return err
 	}
 	defer in.Close()
-	part := filepath.Join(attachDir, ".part")
+	part := filepath.Join(host.AttachDir, ".part")
 	if err := root.RemoveAll(part); err != nil {
 		return err
 	}
@@ -86,7 +83,7 @@ func (m *Manager) KeepAttachments(id host.AgentID, list func() ([]host.File, err
 		return err
 	}
 	defer root.Close()
-	dir, err := root.OpenFile(attachDir, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_DIRECTORY, 0)
+	dir, err := root.OpenFile(host.AttachDir, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_DIRECTORY, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -108,7 +105,7 @@ func (m *Manager) KeepAttachments(id host.AgentID, list func() ([]host.File, err
 	}
 	for _, name := range names {
 		if attachName.MatchString(name) && !keep[name] {
-			err = errors.Join(err, root.Remove(filepath.Join(attachDir, name)))
+			err = errors.Join(err, root.Remove(filepath.Join(host.AttachDir, name)))
 		}
 	}
 	return err

@@ -32,7 +32,7 @@ func TestAttachmentsInAWorkspace(t *testing.T) {
 	}
 	must(os.WriteFile(outside, []byte("mine!"), 0o600))
 	f := []host.File{{Name: "a-0123456789ab.txt", Size: 5}}
-	at := filepath.Join(ws, attachDir, f[0].Name)
+	at := filepath.Join(ws, host.AttachDir, f[0].Name)
 	for name, before := range map[string]func(){
 		"nothing":       func() {},
 		"a link":        func() { must(os.Mkdir(filepath.Dir(at), 0o700)); must(os.Symlink(outside, at)) },
@@ -69,9 +69,9 @@ func TestAttachmentsInAWorkspace(t *testing.T) {
 	must(os.RemoveAll(ws))
 	must(os.Mkdir(ws, 0o700))
 	m.attach(ws, append(f, host.File{Name: "b-0123456789ab.png", Size: 5}))
-	must(os.WriteFile(filepath.Join(ws, attachDir, "own-notes.md"), nil, 0o600))
+	must(os.WriteFile(filepath.Join(ws, host.AttachDir, "own-notes.md"), nil, 0o600))
 	must(m.KeepAttachments("a", func() ([]host.File, error) { return f, nil }))
-	left, _ := filepath.Glob(filepath.Join(ws, attachDir, "*"))
+	left, _ := filepath.Glob(filepath.Join(ws, host.AttachDir, "*"))
 	if len(left) != 2 || filepath.Base(left[0]) != f[0].Name {
 		t.Errorf("left are %v", left)
 	}

@@ -17,9 +17,6 @@ import (
 	"github.com/nanoclaw/nanoclaw/host"
 )
 
-// Dir is where attachments are in the workspace of an agent.
-const Dir = "attachments"
-
 // fetchTime bounds how long all files of one message may take to come.
 const fetchTime = 5 * time.Minute
 

@@ -105,7 +105,7 @@ func Seen(mimeType string) bool { return kind(mimeType) == "image" || mimeType =
 
 // Line is how the text of a message names a file that was kept.
 func Line(f host.File) string {
-	return fmt.Sprintf("[%s: %s/%s (%s, %s)]", kind(f.Type), Dir, f.Name, f.Type, Size(f.Size))
+	return fmt.Sprintf("[%s: %s/%s (%s, %s)]", kind(f.Type), host.AttachDir, f.Name, f.Type, Size(f.Size))
 }
 
 // Size is n bytes in words.

@@ -28,7 +28,7 @@ const (
 	maxPDF     = 10 << 20
 	maxShow    = 16 << 20 // in one request
 	fileTokens = 1600     // reserved for each
-	attached   = "attachments/"
+	attached   = host.AttachDir + "/"
 	workspace  = "/workspace"
 )
 

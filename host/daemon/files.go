@@ -54,7 +54,7 @@ func (d *Daemon) showFiles(ctx context.Context, a host.AgentID, ms []host.Messag
 	for i, m := range slices.Backward(ms) {
 		for _, f := range slices.Backward(m.Files) {
 			if left > 0 && attach.Seen(f.Type) {
-				in.Messages[i].Files = append([]string{attach.Dir + "/" + f.Name}, in.Messages[i].Files...)
+				in.Messages[i].Files = append([]string{host.AttachDir + "/" + f.Name}, in.Messages[i].Files...)
 				left--
 			}
 		}

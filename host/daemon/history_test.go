@@ -70,7 +70,7 @@ func TestOldMessagesAreDeletedAtTheStart(t *testing.T) {
 	if err := st.EnsureAgent(t.Context(), host.Agent{ID: "a", Role: "main", Channel: "console", Chat: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	at := filepath.Join(dir, "workspaces", "a", attach.Dir)
+	at := filepath.Join(dir, "workspaces", "a", host.AttachDir)
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		t.Fatal(err)
 	}
