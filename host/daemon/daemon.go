@@ -279,7 +279,7 @@ func (d *Daemon) refused(s host.Scope, what string) {
 	if n > maxNotices {
 		return
 	}
-	if err := d.tellOwner(context.Background(), s.Agent, what); err != nil {
+	if err := d.tellConsole(context.Background(), s.Agent, what); err != nil {
 		d.log.Warn("notice", "error", err)
 	}
 }

@@ -44,6 +44,9 @@ func (*WhatsApp) Look() {}
 // State says why nothing works.
 func (*WhatsApp) State() (text string, ok bool) { return "not in this program", false }
 
+// OwnerChats are none.
+func (*WhatsApp) OwnerChats() []host.ChatID { return nil }
+
 // Unlink fails.
 func (*WhatsApp) Unlink(context.Context) error { return errOff }
 

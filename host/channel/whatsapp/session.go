@@ -44,17 +44,20 @@ type session struct {
 	groups    map[types.JID]string // names
 }
 
-func newSession(w *WhatsApp, k *keys, cli *whatsmeow.Client, deliver channel.Deliver) *session {
-	return &session{
+func newSession(
+	ctx context.Context, w *WhatsApp, k *keys, cli *whatsmeow.Client, deliver channel.Deliver,
+) *session {
+	s := &session{
 		w: w, keys: k, cli: cli, deliver: deliver, idKey: idKey(k.device), failures: make(map[string]int),
 		recent: newRecent(), groups: make(map[types.JID]string),
 	}
+	s.ctx, s.stop = context.WithCancelCause(ctx)
+	return s
 }
 
 func (s *session) number() string { return "+" + s.cli.Store.GetJID().User }
 
-func (s *session) run(ctx context.Context) error {
-	s.ctx, s.stop = context.WithCancelCause(ctx)
+func (s *session) run() error {
 	defer s.stop(nil)
 	s.cli.AddEventHandlerWithSuccessStatus(s.handle)
 	var wg sync.WaitGroup

@@ -274,6 +274,40 @@ func TestTheOwner(t *testing.T) {
 	}
 }
 
+// What is for the owner alone goes to a chat of which nobody else is part, and is not said where nobody
+// knows who that is.
+func TestOwnerChats(t *testing.T) {
+	r := newRig(t)
+	if got := New(r.cfg).OwnerChats(); got != nil {
+		t.Errorf("before a phone is linked: %q", got)
+	}
+	r.link()
+	r.start()
+	must(r.alice.Send(r.owner, say("hello")))
+	r.message("hello")
+	for _, tc := range []struct {
+		set  Settings
+		want string
+	}{
+		{Settings{}, "[100015550000001@lid 15550000001@s.whatsapp.net +15550000001]"},
+		{Settings{Owners: []string{"+15550000002"}}, "[100015550000001@lid 15550000001@s.whatsapp.net +15550000001]"},
+		{Settings{OwnNumber: true}, "[]"},
+		{Settings{OwnNumber: true, Owners: []string{"+15550000002"}}, "[100015550000002@lid 15550000002@s.whatsapp.net +15550000002]"},
+	} {
+		r.w.Use(tc.set)
+		if got := fmt.Sprint(r.w.OwnerChats()); got != tc.want {
+			t.Errorf("%+v: %s, want %s", tc.set, got, tc.want)
+		}
+	}
+	r.device.Unlink()
+	r.waitState(false, "unlinked")
+	for end := time.Now().Add(within); r.w.OwnerChats() != nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("an owner's chat after unlinking")
+		}
+	}
+}
+
 // The assistant's own messages come back from the phone's other devices, and are dropped.
 func TestEchoesAreDropped(t *testing.T) {
 	r := started(t)

@@ -59,6 +59,7 @@ provider = "offline"
 description = "echo"
 prompt = "x"
 agent = "echo"
+messages = [ { channel = "whatsapp", chat = "+15550000003", ask = true } ]
 [[routes]]
 channel = "whatsapp"
 chat = "*"

@@ -393,6 +393,9 @@ func TestOfflineAndRestart(t *testing.T) {
 	owner, alice := s.NewUser("15550000001", "Owner"), s.NewUser("15550000002", "Alice")
 	h := newHarness(t, s)
 	dev := h.pairQR(owner)
+	if err := dev.WaitAcknowledged(h.ctx()); err != nil { // what a phone says first
+		t.Fatal(err)
+	}
 	h.close()
 	for i := range 20 {
 		if _, err := alice.Send(owner, text(fmt.Sprintf("missed %d", i))); err != nil {

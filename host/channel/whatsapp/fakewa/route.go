@@ -15,13 +15,15 @@ func (s *Server) route(c *conn, n *waBinary.Node) {
 	to, _ := n.Attrs["to"].(types.JID)
 	ack := waBinary.Attrs{"class": "message", "id": id, "from": to, "t": now()}
 	if parts := child(n, "participants"); parts != nil {
+		done := map[types.JID]bool{} // whatsmeow names the account twice in its chat with itself
 		for _, p := range parts.GetChildren() {
 			jid, _ := p.Attrs["jid"].(types.JID)
 			enc := child(&p, "enc")
 			u := s.user(jid)
-			if u == nil || enc == nil {
+			if u == nil || enc == nil || done[jid] {
 				continue
 			}
+			done[jid] = true
 			if jid.Device != 0 { // another real client: forward the ciphertext
 				if d := u.companions[jid.Device]; d != nil {
 					a := waBinary.Attrs{

@@ -199,6 +199,22 @@ func (u *User) sendAs(to *User, id string, msg *waE2E.Message, mode Addressing) 
 func (u *User) SendPeer(d *Companion, msg *waE2E.Message) error {
 	u.s.mu.Lock()
 	defer u.s.mu.Unlock()
+	return u.sendPeer(d, msg)
+}
+
+// greet is the first thing that a phone tells a device that it has linked, so that the two have a session
+// before anybody writes to himself. Lock held.
+func (u *User) greet(d *Companion) {
+	err := u.sendPeer(d, &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
+		Type: waE2E.ProtocolMessage_INITIAL_SECURITY_NOTIFICATION_SETTING_SYNC.Enum(),
+	}})
+	if err != nil {
+		u.s.Logf("greeting: %v", err)
+	}
+}
+
+// sendPeer is SendPeer with the lock held.
+func (u *User) sendPeer(d *Companion, msg *waE2E.Message) error {
 	raw, err := proto.Marshal(msg)
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
 // Skill echo is a role's brain for tests: it says how many messages a turn has, what they say, and of what
-// size the files are that came with them. Asked for a file it sends one.
+// size the files are that came with them. Asked for a file it sends one; asked to, it tells Bob.
 package main
 
 import (
@@ -23,6 +23,10 @@ func init() {
 				line += fmt.Sprintf(" (read %d bytes)", len(b))
 			}
 			said = append(said, line)
+			if strings.Contains(m.Text, "tell Bob") {
+				_, err := sdk.Send(sdk.Chat{Channel: "whatsapp", Chat: "+15550000003"}, "You are told.")
+				said = append(said, fmt.Sprint("told Bob: ", err))
+			}
 			if strings.Contains(m.Text, "a file, please") {
 				if err := os.WriteFile("/workspace/report.txt", []byte("All is well."), 0o600); err != nil {
 					return sdk.Reply{}, err
