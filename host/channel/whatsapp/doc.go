@@ -22,6 +22,11 @@
 //     senders may use too.
 //   - Backlog. What came while the host was away is committed message by message, but no turn begins
 //     until the last one is there: ten messages get one answer.
+//   - A wrong code. Neither side can tell at once that the eight characters which were typed are not those
+//     that stood here: the phone finds out when it gets our keys, says so to whoever typed, and WhatsApp
+//     tells us nothing. The library has no event either for a code that was typed, only its log. So when
+//     nothing follows one for some seconds, it was the wrong one, and the next is asked for on the same
+//     connection. Should the phone only have been slow, its answer still links.
 //   - Ready also ends the wait of messages with More.
 //   - A reply that is one emoji is sent as a reaction to the message it answers.
 //   - Licence. The library is MPL-2.0, what it needs for Signal's protocol is GPL-3.0. The build tag

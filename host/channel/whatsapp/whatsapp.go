@@ -155,12 +155,12 @@ func (w *WhatsApp) run(ctx context.Context, deliver channel.Deliver) error {
 		}
 		return nil
 	}
-	cli, err := k.client(w.cfg)
+	cli, err := k.client(w.cfg, nil)
 	if err != nil {
 		return err
 	}
 	s := newSession(ctx, w, k, cli, deliver)
-	w.set(state{text: "connecting as " + s.number()})
+	w.set(state{text: "connecting as " + s.number})
 	w.mu.Lock()
 	w.session = s
 	w.mu.Unlock()
@@ -191,7 +191,7 @@ func (w *WhatsApp) OwnerChats() (names []host.ChatID) {
 	if s == nil {
 		return nil
 	}
-	numbers := []string{s.number()}
+	numbers := []string{s.number}
 	if set.OwnNumber {
 		numbers = set.Owners
 	}

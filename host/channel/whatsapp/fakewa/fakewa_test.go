@@ -187,7 +187,10 @@ func (h *harness) pairQR(owner *User) *Companion {
 	}
 	waitEvent(h, "PairSuccess", any1[*events.PairSuccess])
 	waitEvent(h, "Connected", any1[*events.Connected])
-	if err = dev.WaitLinked(ctx); err != nil {
+	if err = dev.WaitLinked(ctx); err == nil {
+		err = dev.WaitAcknowledged(ctx) // what a phone says first
+	}
+	if err != nil {
 		h.t.Fatal(err)
 	}
 	return dev
@@ -393,9 +396,6 @@ func TestOfflineAndRestart(t *testing.T) {
 	owner, alice := s.NewUser("15550000001", "Owner"), s.NewUser("15550000002", "Alice")
 	h := newHarness(t, s)
 	dev := h.pairQR(owner)
-	if err := dev.WaitAcknowledged(h.ctx()); err != nil { // what a phone says first
-		t.Fatal(err)
-	}
 	h.close()
 	for i := range 20 {
 		if _, err := alice.Send(owner, text(fmt.Sprintf("missed %d", i))); err != nil {

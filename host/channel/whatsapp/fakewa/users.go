@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -199,22 +200,23 @@ func (u *User) sendAs(to *User, id string, msg *waE2E.Message, mode Addressing) 
 func (u *User) SendPeer(d *Companion, msg *waE2E.Message) error {
 	u.s.mu.Lock()
 	defer u.s.mu.Unlock()
-	return u.sendPeer(d, msg)
+	return u.sendSelf(d, msg, waBinary.Attrs{"category": "peer"})
 }
 
 // greet is the first thing that a phone tells a device that it has linked, so that the two have a session
-// before anybody writes to himself. Lock held.
+// before anybody writes to himself. It is no peer message as a phone's is: whatsmeow answers those on a
+// goroutine of its own, and has a data race there when the device is unlinked meanwhile. Lock held.
 func (u *User) greet(d *Companion) {
-	err := u.sendPeer(d, &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
+	err := u.sendSelf(d, &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
 		Type: waE2E.ProtocolMessage_INITIAL_SECURITY_NOTIFICATION_SETTING_SYNC.Enum(),
-	}})
+	}}, nil)
 	if err != nil {
 		u.s.Logf("greeting: %v", err)
 	}
 }
 
-// sendPeer is SendPeer with the lock held.
-func (u *User) sendPeer(d *Companion, msg *waE2E.Message) error {
+// sendSelf is what a phone says to a device of its own. Lock held.
+func (u *User) sendSelf(d *Companion, msg *waE2E.Message, more waBinary.Attrs) error {
 	raw, err := proto.Marshal(msg)
 	if err != nil {
 		return err
@@ -223,11 +225,11 @@ func (u *User) sendPeer(d *Companion, msg *waE2E.Message) error {
 	if err != nil {
 		return err
 	}
-	d.deliver(waBinary.Node{Tag: "message", Attrs: waBinary.Attrs{
-		"id": "3A" + strings.ToUpper(
-			hex.EncodeToString(randomBytes(9)),
-		), "t": now(), "from": u.PN, "type": "text", "category": "peer",
-	}, Content: []waBinary.Node{enc}})
+	attrs := waBinary.Attrs{
+		"id": "3A" + strings.ToUpper(hex.EncodeToString(randomBytes(9))), "t": now(), "from": u.PN, "type": "text",
+	}
+	maps.Copy(attrs, more)
+	d.deliver(waBinary.Node{Tag: "message", Attrs: attrs, Content: []waBinary.Node{enc}})
 	return nil
 }
 
