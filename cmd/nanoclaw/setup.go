@@ -17,6 +17,7 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/cmd/nanoclaw/internal/wizard"
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/channel/whatsapp"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/daemon"
 	"github.com/nanoclaw/nanoclaw/host/secret"
@@ -112,6 +113,13 @@ func (a *app) wizard(root *cobra.Command, given map[string]string) (*wizard.Wiza
 			return daemon.TryModel(ctx, cfg, a.vault, &host.Role{}, key)
 		},
 		Keep: func(cfg *config.Config, name, key string) error { return secret.Set(cfg.StateDir, name, key) },
+		Linked: func(ctx context.Context) (string, error) {
+			cfg, err := a.load(path)
+			if err != nil {
+				return "", err
+			}
+			return whatsapp.Linked(ctx, daemon.WhatsApp(cfg, a.log))
+		},
 	}, nil
 }
 

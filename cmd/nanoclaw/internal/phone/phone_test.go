@@ -121,6 +121,7 @@ func (s *safeBuffer) String() string {
 type world struct {
 	t          *testing.T
 	dir, state string
+	cfg        string // the configuration's file
 	s          *fakewa.Server
 	owner      *fakewa.User
 	alice      *fakewa.User
@@ -147,7 +148,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
 	w := &world{
-		t: t, dir: dir, state: filepath.Join(home, "state"), s: s,
+		t: t, dir: dir, state: filepath.Join(home, "state"), cfg: filepath.Join(dir, "nanoclaw.toml"), s: s,
 		owner: s.NewUser("15550000001", "Olga"), alice: s.NewUser("15550000002", "Alice"),
 	}
 	for _, sub := range []string{"skills", "admitted"} {
@@ -171,7 +172,7 @@ func (w *world) ctx() context.Context {
 }
 
 func (w *world) cmd(args ...string) *exec.Cmd {
-	args = append(args, "--config", filepath.Join(w.dir, "nanoclaw.toml"), "--state", w.state, "--runtime", "none")
+	args = append(args, "--config", w.cfg, "--state", w.state, "--runtime", "none")
 	c := exec.Command(filepath.Join(w.dir, "nanoclaw"), args...)
 	c.Env = append(os.Environ(), w.s.Env()...)
 	return c
@@ -186,7 +187,15 @@ func (w *world) says(args ...string) (string, error) {
 // link pairs by code, as somebody would who reads it off the terminal.
 func (w *world) link() {
 	w.t.Helper()
-	c := w.cmd("channel", "add", "whatsapp", "--phone", "+15550000001")
+	if out := w.pairs("channel", "add", "whatsapp", "--phone", "+15550000001"); !strings.Contains(out, "Linked as +15550000001") {
+		w.t.Fatalf("link:\n%s", out)
+	}
+}
+
+// pairs runs a command, types the codes that it shows on the owner's phone, and returns all that it prints.
+func (w *world) pairs(args ...string) string {
+	w.t.Helper()
+	c := w.cmd(args...)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -205,9 +214,10 @@ func (w *world) link() {
 			}
 		}
 	}
-	if err := c.Wait(); err != nil || !strings.Contains(all.String(), "Linked as +15550000001") {
-		w.t.Fatalf("link: %v\n%s\n%s", err, all.String(), w.log.String())
+	if err := c.Wait(); err != nil {
+		w.t.Fatalf("%q: %v\n%s\n%s", args, err, all.String(), w.log.String())
 	}
+	return all.String()
 }
 
 // start runs a host, which may be told where to die.

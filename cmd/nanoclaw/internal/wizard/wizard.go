@@ -55,6 +55,7 @@ var Flags = []Option{
 	{"name", "what the assistant is called"},
 	{"write", "write the file though it changes one that is there: yes or no"},
 	{"whatsapp", "pair WhatsApp: yes or no"},
+	{"phone", "number of the phone to pair: shows a code to type there in place of one to scan"},
 	{"main-chat", "the WhatsApp chat that the main role answers"},
 	{"service", "install the service: yes or no"},
 	{"message", "the first message"},
@@ -79,6 +80,7 @@ type Wizard struct {
 	Load    func(path string) (*config.Config, error)
 	Try     func(ctx context.Context, cfg *config.Config, key string) error // one call of the model
 	Keep    func(cfg *config.Config, name, key string) error                // as a secret
+	Linked  func(context.Context) (number string, err error)                // of the phone; "" = none
 
 	had   bool // there was a file
 	old   string
@@ -250,17 +252,29 @@ func (w *Wizard) whatsapp(ctx context.Context) (done bool, err error) {
 		}
 		return false, nil
 	}
-	yes, err := w.confirm(ctx, "whatsapp", "Pair WhatsApp now?", "You scan a code with your phone.", "no")
+	yes, err := w.confirm(ctx, "whatsapp", "Pair WhatsApp now?", "You scan a code with your phone, or type one there.", "no")
 	if err != nil || !yes {
 		return false, err
 	}
-	if err := w.Program(ctx, "channel", "add", "whatsapp"); err != nil {
+	number, err := w.Linked(ctx)
+	if err == nil && number == "" {
+		args := []string{"channel", "add", "whatsapp"}
+		if phone := w.Given["phone"]; phone != "" {
+			args = append(args, "--phone", phone)
+		}
+		if err = w.Program(ctx, args...); err == nil {
+			number, err = w.Linked(ctx)
+		}
+	} else if err == nil {
+		w.Say("WhatsApp is linked as " + number + " already.")
+	}
+	if err != nil {
 		return false, err
 	}
 	chat, err := w.ask(ctx, Question{
-		Flag: "main-chat", Title: "Which chat is the main one?", Default: "later",
-		Help: "An ID of 'nanoclaw channel chats', your own number, or \"later\": " +
-			"'nanoclaw route add whatsapp CHAT main' does it then.",
+		Flag: "main-chat", Title: "Which chat is the main one?", Default: number,
+		Help: "The number that was linked is what you write to yourself there. Else an ID of 'nanoclaw channel " +
+			"chats', or \"later\": 'nanoclaw route add whatsapp CHAT main' does it then.",
 		Check: plain(200),
 	})
 	if chat = strings.TrimSpace(chat); err != nil || chat == "later" {

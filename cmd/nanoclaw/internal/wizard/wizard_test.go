@@ -53,6 +53,12 @@ func newLab(t *testing.T, given map[string]string) *lab {
 			return nil
 		},
 		Keep: func(_ *config.Config, name, key string) error { l.kept = name + "=" + key; return nil },
+		Linked: func(context.Context) (string, error) {
+			if slices.ContainsFunc(l.did, func(s string) bool { return strings.HasPrefix(s, "channel add") }) {
+				return "+15550000001", nil
+			}
+			return "", nil
+		},
 	}
 	return l
 }
@@ -202,6 +208,36 @@ func TestUnattended(t *testing.T) {
 				t.Errorf("left behind: %q", left)
 			}
 		})
+	}
+}
+
+// TestWhatsAppUnattended: the main chat is what the owner writes to himself unless a flag says otherwise, and
+// a phone that is linked already is no failure.
+func TestWhatsAppUnattended(t *testing.T) {
+	for _, tc := range []struct {
+		given map[string]string
+		want  []string
+	}{
+		{map[string]string{"phone": "+15550000001"}, []string{"channel add whatsapp --phone +15550000001", "route add whatsapp +15550000001 main"}},
+		{map[string]string{"main-chat": "1@g.us"}, []string{"channel add whatsapp", "route add whatsapp 1@g.us main"}},
+		{map[string]string{"main-chat": "later"}, []string{"channel add whatsapp"}},
+	} {
+		tc.given["whatsapp"] = "yes"
+		l := newLab(t, tc.given)
+		l.Has = func(c ...string) bool { return c[0] == "channel" }
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := append(tc.want, "say what is 6*7"); !slices.Equal(l.did, want) {
+			t.Errorf("did %q, want %q", l.did, want)
+		}
+		before := len(l.did)
+		if err := l.Run(t.Context()); err != nil { // again
+			t.Fatal(err)
+		}
+		if did := strings.Join(l.did[before:], ", "); strings.Contains(did, "channel add") || !strings.Contains(l.said.String(), "linked as +15550000001 already") {
+			t.Errorf("the second time: %s\n%s", did, l.said.String())
+		}
 	}
 }
 
