@@ -77,7 +77,9 @@ var budget = []sum{
 		// people with several numbers (120).
 		// And programs as engines: their settings (host/config/exec.go, 80), their model's address and
 		// credentials (host/model/upstream.go, 65), a Docker Sandbox's key.
-		10050,
+		// And WhatsApp as people use it: a wrong code told at once (45), the owner asked in his own chat (45),
+		// two agents of one person joined (70), messages edited and taken back (60).
+		10250,
 	},
 	// Raised from 3,500: programs as engines (cmd/nanoclaw-runner, 500): their start and end beside a
 	// reaper, Claude Code's sessions, the role's tools as an MCP server, the way to the proxy.

@@ -200,6 +200,9 @@ func (d *Daemon) openAgents() {
 func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.openWhatsApp()
+	if err := d.joinChats(ctx); err != nil {
+		d.log.Error("chats of one person stay apart", "error", err)
+	}
 	d.router = router.New(router.Config{
 		Store: d.store, Files: d.files, Channels: []channel.Channel{d.console, d.wa},
 		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Notice: d.tell, Retry: d.opt.Retry, Grace: grace,

@@ -19,7 +19,11 @@
 //   - One person, several names. WhatsApp is moving from phone numbers to hidden numbers (LIDs), and
 //     says at any time that one belongs to the other. The name under which a chat was first seen stays
 //     its ID, so that the agent keeps workspace and history; all others become names that routes and
-//     senders may use too.
+//     senders may use too. Where both names were used before that was known, each has an agent. The older
+//     one goes on; at the next start of the host, when neither can be at work, it gets the turns, messages,
+//     keys and tasks of the other, and its workspace: as its own if it had none, else as a directory in it
+//     (host/daemon). A message that comes again under its new name after its old one was committed counts
+//     as another one.
 //   - Backlog. What came while the host was away is committed message by message, but no turn begins
 //     until the last one is there: ten messages get one answer.
 //   - A wrong code. Neither side can tell at once that the eight characters which were typed are not those

@@ -53,6 +53,9 @@ func (*WhatsApp) Unlink(context.Context) error { return errOff }
 // Pair fails.
 func Pair(context.Context, Config, string, func(Step)) (string, error) { return "", errOff }
 
+// Renamed finds nothing.
+func Renamed(context.Context, Config) (map[host.ChatID]host.ChatID, error) { return nil, nil }
+
 // Linked finds nothing.
 func Linked(context.Context, Config) (string, error) { return "", nil }
 

@@ -252,7 +252,7 @@ func (w *Wizard) whatsapp(ctx context.Context) (done bool, err error) {
 		}
 		return false, nil
 	}
-	yes, err := w.confirm(ctx, "whatsapp", "Pair WhatsApp now?", "You scan a code with your phone, or type one there.", "no")
+	yes, err := w.confirm(ctx, "whatsapp", "Pair WhatsApp now?", "You scan a code with your phone.", "no")
 	if err != nil || !yes {
 		return false, err
 	}
@@ -273,8 +273,8 @@ func (w *Wizard) whatsapp(ctx context.Context) (done bool, err error) {
 	}
 	chat, err := w.ask(ctx, Question{
 		Flag: "main-chat", Title: "Which chat is the main one?", Default: number,
-		Help: "The number that was linked is what you write to yourself there. Else an ID of 'nanoclaw channel " +
-			"chats', or \"later\": 'nanoclaw route add whatsapp CHAT main' does it then.",
+		Help: "The number that was linked is what you write to yourself there. Else an ID of 'nanoclaw channel chats', " +
+			"or \"later\": 'nanoclaw route add whatsapp CHAT main' does it then.",
 		Check: plain(200),
 	})
 	if chat = strings.TrimSpace(chat); err != nil || chat == "later" {

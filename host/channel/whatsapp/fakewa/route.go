@@ -40,6 +40,10 @@ func (s *Server) route(c *conn, n *waBinary.Node) {
 			raw, err := u.decrypt(c.dev, enc)
 			if err != nil {
 				s.Logf("%s could not decrypt %s: %v", u.Name, id, err)
+				if !u.retried[id] && to.Server != types.GroupServer {
+					u.retried[id] = true
+					u.requestRetry(c.dev, id)
+				}
 				continue
 			}
 			msg := &waE2E.Message{}
@@ -129,20 +133,24 @@ func (u *User) RequestRetry(to *User, id string) error {
 	u.s.mu.Lock()
 	defer u.s.mu.Unlock()
 	for _, d := range to.companions {
-		_ = u.dev.Sessions.DeleteSession(context.Background(), d.LID().SignalAddress().String())
-		bundle := u.s.bundleNode(u.LID)
-		kids := bundle.GetChildren()
-		d.deliver(
-			waBinary.Node{
-				Tag:   "receipt",
-				Attrs: waBinary.Attrs{"id": id, "from": u.LID, "type": "retry", "t": now()},
-				Content: []waBinary.Node{
-					{Tag: "retry", Attrs: waBinary.Attrs{"count": "1", "id": id, "t": now(), "v": "1"}},
-					kids[0],
-					{Tag: "keys", Content: kids[1:]},
-				},
-			},
-		)
+		u.requestRetry(d, id)
 	}
 	return nil
+}
+
+func (u *User) requestRetry(d *Companion, id string) {
+	_ = u.dev.Sessions.DeleteSession(context.Background(), d.LID().SignalAddress().String())
+	bundle := u.s.bundleNode(u.LID)
+	kids := bundle.GetChildren()
+	d.deliver(
+		waBinary.Node{
+			Tag:   "receipt",
+			Attrs: waBinary.Attrs{"id": id, "from": u.LID, "type": "retry", "t": now()},
+			Content: []waBinary.Node{
+				{Tag: "retry", Attrs: waBinary.Attrs{"count": "1", "id": id, "t": now(), "v": "1"}},
+				kids[0],
+				{Tag: "keys", Content: kids[1:]},
+			},
+		},
+	)
 }

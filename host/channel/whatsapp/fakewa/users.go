@@ -30,8 +30,9 @@ type User struct {
 	garble     int // corrupt this many outgoing ciphertexts
 
 	sent     map[string]sentMessage
-	Inbox    []Received // decrypted messages that reached this user's phone
-	Receipts []Receipt  // receipts that reached this user's phone
+	retried  map[string]bool // messages that the phone could not decrypt, and asked for again
+	Inbox    []Received      // decrypted messages that reached this user's phone
+	Receipts []Receipt       // receipts that reached this user's phone
 }
 
 type sentMessage struct {
@@ -117,6 +118,7 @@ func (s *Server) NewUser(phone, name string) *User {
 		s: s, Name: name, PN: types.NewJID(phone, types.DefaultUserServer),
 		LID:        types.NewJID("1000"+phone, types.HiddenUserServer),
 		companions: map[uint16]*Companion{}, nextDevice: 1, dev: s.db.NewDevice(), sent: map[string]sentMessage{},
+		retried: map[string]bool{},
 	}
 	id := u.PN
 	u.dev.ID, u.dev.LID, u.dev.PushName = &id, u.LID, name
@@ -139,9 +141,10 @@ type Addressing int
 
 // Ways to address.
 const (
-	AsLID    Addressing = iota // from=lid, sender_pn=pn (what WhatsApp sends today)
-	AsPN                       // from=pn, sender_lid=lid (older chats)
-	AsPNOnly                   // from=pn with no LID hint at all
+	AsLID     Addressing = iota // from=lid, sender_pn=pn (what WhatsApp sends today)
+	AsPN                        // from=pn, sender_lid=lid (older chats)
+	AsPNOnly                    // from=pn with no LID hint at all
+	AsLIDOnly                   // from=lid with no hint of the number
 )
 
 // Send delivers msg from u's phone to every companion of `to`.
@@ -186,6 +189,8 @@ func (u *User) sendAs(to *User, id string, msg *waE2E.Message, mode Addressing) 
 			attrs["from"], attrs["sender_lid"], attrs["addressing_mode"] = u.PN, u.LID, "pn"
 		case AsPNOnly:
 			attrs["from"] = u.PN
+		case AsLIDOnly:
+			attrs["from"], attrs["addressing_mode"] = u.LID, "lid"
 		}
 		if u == to { // the owner's own phone: peer/self message
 			attrs["recipient"] = u.LID
