@@ -32,6 +32,9 @@
 //     nothing follows one for some seconds, it was the wrong one, and the next is asked for on the same
 //     connection. Should the phone only have been slow, its answer still links.
 //   - Ready also ends the wait of messages with More.
+//   - Edits, and messages taken back. What was said is committed already, and perhaps answered, so both are
+//     messages of their own, which wake nobody: an agent that has not begun reads both in one turn, another
+//     one reads the change with its next. Nothing is deleted. A command of the owner's is not given by an edit.
 //   - A reply that is one emoji is sent as a reaction to the message it answers.
 //   - Licence. The library is MPL-2.0, what it needs for Signal's protocol is GPL-3.0. The build tag
 //     nowhatsapp leaves both out (off.go); see NOTICE.

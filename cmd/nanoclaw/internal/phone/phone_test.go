@@ -59,6 +59,7 @@ provider = "offline"
 description = "echo"
 prompt = "x"
 agent = "echo"
+budget = { daily_messages = 1000000 } # each host that is killed takes a part of it along
 messages = [ { channel = "whatsapp", chat = "+15550000003", ask = true } ]
 [[routes]]
 channel = "whatsapp"
