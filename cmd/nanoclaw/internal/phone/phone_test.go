@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"go.mau.fi/whatsmeow/proto/waCommon"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"google.golang.org/protobuf/proto"
 	_ "modernc.org/sqlite" // the fake's own
@@ -402,17 +403,29 @@ func TestFromLinkingToUnlinking(t *testing.T) {
 	}
 }
 
-// What came while no host ran gets one answer.
+// What came while no host ran gets one answer, with what was said and what it was changed to.
 func TestBacklogIsOneTurn(t *testing.T) {
 	w := newWorld(t)
 	w.link()
-	for i := range 10 {
+	for i := range 9 {
 		w.writes(w.alice, fmt.Sprint("m", i))
+	}
+	id, err := w.alice.Send(w.owner, say("m9"))
+	if err == nil {
+		_, err = w.alice.Send(w.owner, &waE2E.Message{EditedMessage: &waE2E.FutureProofMessage{Message: &waE2E.Message{
+			ProtocolMessage: &waE2E.ProtocolMessage{
+				Type: waE2E.ProtocolMessage_MESSAGE_EDIT.Enum(), Key: &waCommon.MessageKey{ID: &id}, EditedMessage: say("m10"),
+			},
+		}}})
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	w.start()
 	w.waitReads(w.alice, 1)
 	w.idle(true)
-	if got := reads(w.alice); len(got) != 1 || !strings.HasPrefix(got[0], "Andy: 10 heard; ") {
+	if got := reads(w.alice); len(got) != 1 || !strings.HasPrefix(got[0], "Andy: 11 heard; ") ||
+		!strings.Contains(got[0], "[changes a message to:] m10\n\n[which was:]\n> m9") {
 		t.Fatalf("alice reads %q", got)
 	}
 }
