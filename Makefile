@@ -59,7 +59,7 @@ run: build docker ## build everything, make sure that Docker answers, open a cha
 	@bin/nanoclaw chat
 
 docker: build
-	@bin/nanoclaw doctor --fix --yes
+	@bin/nanoclaw doctor --docker --fix --yes
 
 # asc of `make toolchains`, for whoever has none of his own.
 export PATH := $(PATH):$(CURDIR)/bin/toolchains/node_modules/.bin
