@@ -203,11 +203,13 @@ func TestCallsThatEndBadly(t *testing.T) {
 	}{
 		{
 			"W19", `{"requests":[{"method":"POST","url":"https://quick.example.com/","body":"four"}],"trap":true}`,
-			"skill probe crashed", exitCrashed, []string{"quick.example.com allow http grant 1 of role skill-call", "quick.example.com outcome status 200"},
+			"skill probe crashed", exitCrashed,
+			[]string{"quick.example.com allow http grant 1 of role skill-call", "quick.example.com outcome status 200"},
 		},
 		{
 			"W20", `{"requests":[{"method":"POST","url":"https://slow.example.com/","body":"four"}]}`,
-			"skill probe timed out", exitTimeout, []string{
+			"skill probe timed out", exitTimeout,
+			[]string{
 				"slow.example.com allow http grant 1 of role skill-call", "slow.example.com outcome cancelled: slow.example.com: cancelled",
 			},
 		},
