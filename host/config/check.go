@@ -207,7 +207,7 @@ func (b *builder) authority() string {
 	}
 	pem, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		b.fail("network", "$PROXY_CA_CERT_B64, which this sandbox sets, is no certificate in base64: create the sandbox again")
+		b.fail("network", "$PROXY_CA_CERT_B64 is no certificate in base64, as this sandbox should set it: create it again")
 	}
 	return string(pem)
 }
