@@ -2,10 +2,12 @@ package sandbox
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,8 +66,7 @@ type policy map[string]Rule
 func (p policy) role(cfg *config.Config, r *host.Role) {
 	for _, m := range cfg.Choices(r) {
 		if prov, ok := cfg.Providers[m.Provider]; ok {
-			own := map[string]string{"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com"}
-			p.url(cmp.Or(prov.BaseURL, own[prov.Kind]), "model provider "+prov.Name)
+			p.url(address(prov), "model provider "+prov.Name)
 		}
 	}
 	for _, g := range r.HTTP {
@@ -109,6 +110,54 @@ func (p policy) add(r Rule) {
 		}
 	}
 	p[r.String()] = r
+}
+
+// ruleHost is what is written into a command line: nothing in it is an option, a list or a pattern.
+var ruleHost = regexp.MustCompile(`^(\*\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])$`)
+
+// check refuses what is no host. Grants are checked where they are read, the addresses of providers are not.
+func check(rules []Rule) error {
+	for _, r := range rules {
+		if !ruleHost.MatchString(r.Host) {
+			return fmt.Errorf("%w: %q, of %s, is no host that a sandbox could have a rule for", host.ErrInvalid, r.Host, r.Why)
+		}
+	}
+	return nil
+}
+
+// services are those of the programs' keychains by the hosts that they put a key in for:
+// https://docs.docker.com/ai/sandboxes/security/credentials/
+var services = map[string]string{
+	"api.anthropic.com": "anthropic", "api.openai.com": "openai", "openrouter.ai": "openrouter",
+	"api.groq.com": "groq", "api.mistral.ai": "mistral", "api.x.ai": "xai",
+}
+
+// Keys says which services' keys must be given to the sandbox's program: providers have "proxy-managed" in
+// their place. unknown are the hosts of such providers that no service is known for.
+func Keys(cfg *config.Config) (known, unknown []string) {
+	for _, name := range slices.Sorted(maps.Keys(cfg.Roles)) {
+		for _, m := range cfg.Choices(cfg.Roles[name]) {
+			prov := cfg.Providers[m.Provider]
+			if prov.APIKey == nil || !prov.APIKey.Managed {
+				continue
+			}
+			u, _ := url.Parse(address(prov)) // config.Load has read it
+			if s, ok := services[u.Hostname()]; ok {
+				known = append(known, s)
+			} else {
+				unknown = append(unknown, u.Hostname())
+			}
+		}
+	}
+	slices.Sort(known)
+	slices.Sort(unknown)
+	return slices.Compact(known), slices.Compact(unknown)
+}
+
+// address is where a provider is asked.
+func address(p config.Provider) string {
+	own := map[string]string{"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com"}
+	return cmp.Or(p.BaseURL, own[p.Kind])
 }
 
 func portOf(scheme string) int {
