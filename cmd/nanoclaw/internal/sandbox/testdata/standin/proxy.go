@@ -227,6 +227,9 @@ func (o *oneConn) Addr() net.Addr { return &net.UnixAddr{} }
 // pass sends a request on. The sentinel becomes the key; any other key is one that was made up inside.
 func (b box) pass(w http.ResponseWriter, r *http.Request, host, to string) {
 	const managed = "proxy-managed"
+	if now, err := load(b.Name); err == nil {
+		b = now // a secret takes effect on connections that there are
+	}
 	service, known := serviceOf[host]
 	given := map[string]string{"X-Api-Key": r.Header.Get("X-Api-Key"), "Authorization": strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")}
 	if known {
