@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,8 +34,8 @@ func (a *app) sandboxCmd() *cobra.Command {
 		Long: `Run NanoClaw in a Docker Sandbox: a microVM around the host process, its Docker daemon and its agents.
 
 One folder of this machine is shared with it, the WORKSPACE (default: ~/nanoclaw-workspace): nanoclaw.toml,
-state/, plugins/ and the programs are there. --config and --state mean nothing here. What it may reach is
-derived from the grants in that nanoclaw.toml, and everything else is refused; keys of models stay outside.
+state/, plugins/ and the programs are there. What it may reach is derived from the grants in that nanoclaw.toml,
+and everything else is refused; keys of models stay outside.
 
 sbx is used where it is there, else "docker sandbox". Each command is shown as it runs. Neither program could
 be run where this was written: the commands are those of their documentation.`,
@@ -91,6 +92,10 @@ func (a *app) box(f boxFlags, args []string) (*sandbox.Box, error) {
 	if err := sandbox.CheckName(f.name); err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	if a.configPath != "" {
+		err := errors.New("the configuration of a sandbox is nanoclaw.toml in its WORKSPACE: name that")
+		return nil, &exitError{exitUsage, err}
+	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return nil, err
@@ -113,7 +118,7 @@ func (a *app) box(f boxFlags, args []string) (*sandbox.Box, error) {
 	b := &sandbox.Box{
 		CLI: cli, Name: f.name, Workspace: workspace, State: filepath.Join(state, "sandboxes"),
 		Shipped: strings.Replace(wizard.Shipped, "# require_sandbox = false", "require_sandbox = true", 1),
-		Skills:  bundledPlugins(), Arch: runnerArch, WhatsApp: f.whatsApp, DryRun: f.dryRun, Out: a.stdout,
+		Skills:  bundledPlugins(), Arch: runnerArch, WhatsApp: f.whatsApp, DryRun: f.dryRun, In: a.stdin, Out: a.stdout,
 		Say:     func(s string) { tell(a.stdout, s) },
 		Confirm: func(question string) (bool, error) { return a.confirm(question, f.yes) },
 	}
@@ -143,7 +148,12 @@ func (a *app) sandboxShell(cmd *cobra.Command, f boxFlags, args []string) error 
 	argv := b.Shell(isTerminal(a.stdin) && isTerminal(a.stdout), f.chat)
 	c := exec.CommandContext(cmd.Context(), argv[0], argv[1:]...)
 	c.Stdin, c.Stdout, c.Stderr = a.stdin, a.stdout, a.stderr
-	return c.Run()
+	err = c.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) { // it has said why
+		return &exitError{code: exit.ExitCode()}
+	}
+	return err
 }
 
 func (a *app) sandboxStatus(cmd *cobra.Command, f boxFlags, args []string) error {

@@ -30,7 +30,8 @@ type Box struct {
 	DryRun    bool                              // commands are shown; only those that ask are run
 
 	Say     func(string)
-	Out     io.Writer // what commands say
+	In      io.Reader // of commands that change something: they may ask for a login
+	Out     io.Writer // what they say
 	Confirm func(question string) (bool, error)
 
 	asked bool // the host in it; shown once, and run often

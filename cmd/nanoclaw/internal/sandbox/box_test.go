@@ -489,6 +489,9 @@ func TestWorkspace(t *testing.T) {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}
+	if got, err := CheckWorkspace(filepath.Join(link, "a", "b")); err != nil || got != filepath.Join(home, "a", "b") {
+		t.Errorf("%s, %v", got, err)
+	}
 	for name, ok := range map[string]bool{"nanoclaw": true, "a-1": true, "": false, "-x": false, "a/b": false, "a b": false, "a_b": false} {
 		if (CheckName(name) == nil) != ok {
 			t.Errorf("%q", name)

@@ -31,18 +31,25 @@ func CheckWorkspace(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
-	}
+	dir = resolved(dir)
 	home, _ := os.UserHomeDir()
-	if real, err := filepath.EvalSymlinks(home); err == nil {
-		home = real
-	}
+	home = resolved(home)
 	if dir == home || strings.HasPrefix(home, strings.TrimSuffix(dir, "/")+"/") {
 		return "", fmt.Errorf("%w: %s is or holds your whole home directory, and all of a workspace is in the sandbox's "+
 			"hands: name a directory of its own", host.ErrInvalid, dir)
 	}
 	return dir, nil
+}
+
+// resolved follows links in as much of p as exists: the path is the same when the rest does.
+func resolved(p string) string {
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(p); parent != p {
+		return filepath.Join(resolved(parent), filepath.Base(p))
+	}
+	return p
 }
 
 // place puts the Linux programs for arch into the workspace, and skills where there are none yet. It says

@@ -139,7 +139,7 @@ func (b *Box) do(ctx context.Context, argv []string) error {
 		return nil
 	}
 	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	c.Stdout, c.Stderr = b.Out, b.Out
+	c.Stdin, c.Stdout, c.Stderr = b.In, b.Out, b.Out
 	if err := c.Run(); err != nil {
 		return fmt.Errorf("%s: %w", line(argv), err)
 	}
