@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -163,12 +161,21 @@ func TestSandbox(t *testing.T) {
 		}
 	}
 
+	forged, status := d.connect("api.anthropic.com")
+	if forged == nil {
+		t.Fatal(status)
+	}
+	fmt.Fprint(forged, "POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nX-Api-Key: sk-ant-made-up\r\nContent-Length: 2\r\n\r\n{}")
+	if resp, err := http.ReadResponse(bufio.NewReader(forged), nil); err != nil || resp.StatusCode != http.StatusForbidden || len(fake.Requests()) != len(requests) {
+		t.Errorf("a key that was made up inside: %v, %+v", err, resp)
+	}
+
 	// What the layers in it see, and what is mounted.
-	status, err := d.inside(filepath.Join(d.workspace, "bin/nanoclaw"), "status") // its directory is the workspace
+	layers, err := d.inside(filepath.Join(d.workspace, "bin/nanoclaw"), "status") // its directory is the workspace
 	if err != nil {
 		t.Error(err)
 	}
-	says(t, status, "microVM sandbox, container per turn", "state     "+filepath.Join(d.workspace, "state"))
+	says(t, layers, "microVM sandbox, container per turn", "state     "+filepath.Join(d.workspace, "state"))
 	d.mountsAreOfTheWorkspace()
 	if db, err := filepath.Glob(filepath.Join(d.workspace, "state", "*-wal")); err != nil || len(db) > 0 {
 		t.Errorf("%v, %q: the journal must be DELETE", err, db)
@@ -230,24 +237,28 @@ func (d *desk) mountsAreOfTheWorkspace() {
 	}
 }
 
-// certificate is what a TLS client in the sandbox is shown for a host.
-func (d *desk) certificate(name string) *x509.Certificate {
+// connect is a connection by the sandbox's proxy, and the TLS that comes with it; nil and the proxy's answer
+// where it refuses.
+func (d *desk) connect(name string) (*tls.Conn, string) {
 	d.t.Helper()
 	conn, err := net.Dial("unix", filepath.Join(os.Getenv("STANDIN_DIR"), "nanoclaw.sock"))
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer conn.Close()
+	d.t.Cleanup(func() { conn.Close() })
 	fmt.Fprintf(conn, "CONNECT %s:443 HTTP/1.1\r\nHost: %[1]s:443\r\n\r\n", name)
-	answer := make([]byte, len("HTTP/1.1 200 Connection established\r\n\r\n"))
-	if _, err := io.ReadFull(conn, answer); err != nil || !bytes.Contains(answer, []byte(" 200 ")) {
-		d.t.Fatalf("%v: %s", err, answer)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, resp.Status
 	}
 	c := tls.Client(conn, &tls.Config{ServerName: name, InsecureSkipVerify: true})
 	if err := c.Handshake(); err != nil {
 		d.t.Fatal(err)
 	}
-	return c.ConnectionState().PeerCertificates[0]
+	return c, resp.Status
 }
 
 // TestSandboxInspects: behind a proxy that looks into all TLS, as docker sandbox has it, the broker's requests
@@ -275,9 +286,16 @@ http = [{ hosts = ["site.example.com"] }]
 		"--allow-host '*.whatsapp.net:443' --bypass-host '*.whatsapp.com' --bypass-host '*.whatsapp.net' --bypass-host web.whatsapp.com "+
 		"--allow-host site.example.com:443 --allow-host web.whatsapp.com:443\n")
 	for name, inspected := range map[string]bool{"site.example.com": true, "web.whatsapp.com": false} {
-		if cert := d.certificate(name); cert.Equal(own.Certificate()) == inspected {
+		c, status := d.connect(name)
+		if c == nil {
+			t.Fatalf("%s: %s", name, status)
+		}
+		if cert := c.ConnectionState().PeerCertificates[0]; cert.Equal(own.Certificate()) == inspected {
 			t.Errorf("%s: certificate of %v", name, cert.Issuer)
 		}
+	}
+	if c, status := d.connect("evil.example.com"); c != nil || !strings.HasPrefix(status, "403") {
+		t.Errorf("what no grant names: %s", status)
 	}
 	if out := d.must("/fetch https://site.example.com/\n", d.nanoclaw(), "sandbox", "shell", "--chat"); !strings.Contains(out, "a page for site.example.com") {
 		t.Error(out)
