@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,14 @@ description = "Asks for what it is told to ask for"
 name = "http"
 reason = "to try"
 public_web = true
+[[capabilities]]
+name = "fs"
+reason = "to try"
+mode = "ro"
+path = "."
+optional = true
+[limits]
+timeout_ms = 4000
 [[tools]]
 name = "ask"
 description = "Makes requests"
@@ -26,6 +35,7 @@ const probeSource = `package main
 
 import (
 	"errors"
+	"os"
 
 	"github.com/nanoclaw/nanoclaw/sdk"
 )
@@ -35,6 +45,8 @@ type input struct {
 		Method, URL, Body string
 		Header            map[string]string
 	}
+	Open []string // files
+	Trap bool     // then
 }
 
 func init() {
@@ -51,6 +63,14 @@ func init() {
 			default:
 				out = append(out, "ok "+string(resp.Body))
 			}
+		}
+		for _, path := range in.Open {
+			if _, err := os.Open(path); err != nil {
+				out = append(out, errors.Unwrap(err).Error())
+			}
+		}
+		if in.Trap {
+			panic("on purpose")
 		}
 		return map[string][]string{"answers": out}, nil
 	})
@@ -164,4 +184,72 @@ func TestVectorsFromASkill(t *testing.T) {
 			t.Errorf("%s %s was sent", r.Method, r.URL)
 		}
 	}
+}
+
+// TestCallsThatEndBadly, from a skill in a container: a call that traps after it has sent something (W19), or that
+// waits for an answer past its own deadline (W20), leaves its rows; a path that is refused is not repeated (F17).
+func TestCallsThatEndBadly(t *testing.T) {
+	web := newFakeWeb(t, map[string]http.Handler{
+		"quick.example.com": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }),
+		"slow.example.com":  http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+	})
+	s := web.site("main")
+	probe := s.newProbe()
+	grants := []string{"--grant", "http=POST https://*.example.com/", "--grant", "fs=ro:."}
+	for _, c := range []struct {
+		id, in, want string
+		code         int
+		rows         []string // target, verdict, reason of what it did
+	}{
+		{
+			"W19", `{"requests":[{"method":"POST","url":"https://quick.example.com/","body":"four"}],"trap":true}`,
+			"skill probe crashed", exitCrashed,
+			[]string{"quick.example.com allow http grant 1 of role skill-call", "quick.example.com outcome status 200"},
+		},
+		{
+			"W20", `{"requests":[{"method":"POST","url":"https://slow.example.com/","body":"four"}]}`,
+			"skill probe timed out", exitTimeout,
+			[]string{
+				"slow.example.com allow http grant 1 of role skill-call", "slow.example.com outcome cancelled: slow.example.com: cancelled",
+			},
+		},
+		{
+			"F17", `{"open":["/workspace/../hidden-7f3a","/hidden-7f3a/x","/workspace/hidden-7f3a\u0000","/proc/self/hidden-7f3a"]}`,
+			"answers", 0, nil,
+		},
+	} {
+		before := len(s.callRows())
+		out, err := s.cmd(append([]string{"skill", "call", probe, "ask", c.in, "-v"}, grants...)...).CombinedOutput()
+		if code(err) != c.code || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "hidden") {
+			t.Errorf("%s: %v, want %q: %s", c.id, err, c.want, out)
+		}
+		var rows []string
+		for _, r := range s.callRows()[before:] {
+			if r.Bytes == 0 && r.Verdict == "allow" {
+				t.Errorf("%s: %+v counts nothing", c.id, r)
+			}
+			rows = append(rows, r.Target+" "+r.Verdict+" "+r.Reason)
+		}
+		if !slices.Equal(rows, c.rows) {
+			t.Errorf("%s left %q, want %q", c.id, rows, c.rows)
+		}
+	}
+}
+
+type callRow struct {
+	Target, Verdict, Reason string
+	Bytes                   int
+}
+
+// callRows are the rows of http in the log of 'skill call'.
+func (s site) callRows() (rows []callRow) {
+	s.t.Helper()
+	for line := range strings.Lines(ran(s.t, s.cmd("audit", "--calls", "show", "--capability", "http", "--json", "-n", "0"))) {
+		var r callRow
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			s.t.Fatal(err)
+		}
+		rows = append(rows, r)
+	}
+	return rows
 }

@@ -44,7 +44,7 @@ func failure(name, fix string, err error) check {
 }
 
 func (a *app) doctorCmd() *cobra.Command {
-	var fix, yes, asJSON, arch, audit bool
+	var fix, yes, asJSON, arch, audit, alone bool
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check this machine and this installation", Args: cobra.NoArgs,
 		Long: `Check everything that a turn needs, from the configuration to a live agent container,
@@ -58,6 +58,8 @@ relatives, as root, install docker.io and start it. It says what it will do and 
 know it, it installs that package and adds it to daemon.json beside what is there. It never
 starts a second daemon, and none where DOCKER_HOST or a Docker context points elsewhere.
 On other systems it says what to do. Files of the state directory that others can read are closed.
+
+With --docker, that is all: no container, no turn, for scripts.
 
 With --audit-container, it starts an agent container of each role and prints a score table of
 that alone: the checks of section 5 of docker-bench-security that apply, on what the daemon and
@@ -79,9 +81,15 @@ Exit code 0 when nothing failed, 1 when something did; warnings are no failures.
 					return err
 				}
 			}
-			if audit {
+			switch {
+			case audit:
 				d.auditContainer(cmd.Context())
-			} else {
+			case alone:
+				d.checkConfig()
+				if d.checkDocker(cmd.Context()) {
+					d.docker.Close()
+				}
+			default:
 				d.examine(cmd.Context())
 			}
 			if asJSON {
@@ -99,6 +107,7 @@ Exit code 0 when nothing failed, 1 when something did; warnings are no failures.
 	f.BoolVarP(&yes, "yes", "y", false, "with --fix: do not ask")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	f.BoolVar(&audit, "audit-container", false, "only audit live agent containers: CIS Docker benchmark, section 5")
+	f.BoolVar(&alone, "docker", false, "only look whether a Docker daemon answers; with --fix, make it answer")
 	f.BoolVar(&arch, "arch", false, "only print the architecture that the runner must be built for")
 	_ = f.MarkHidden("arch")
 	return c

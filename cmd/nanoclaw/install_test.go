@@ -5,11 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // testRuntime is the OCI runtime under test; "" is the daemon's default. `make test-gvisor` sets it.
@@ -72,13 +75,21 @@ func (i installation) make() error {
 	if err := os.WriteFile(cfg, []byte(i.config("")), 0o600); err != nil {
 		return err
 	}
+	var builds errgroup.Group
+	builds.SetLimit(runtime.NumCPU()) // half of the time a container is waited for
 	for _, s := range skills {
-		from := filepath.Dir(s)
-		to := filepath.Join(i.plugins, filepath.Base(from)+".wasm")
-		build := exec.Command(i.nanoclaw(), "skill", "build", from, "-o", to, "--config", cfg, "--state", i.state)
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build skill %s: %w: %s", from, err, out)
-		}
+		builds.Go(func() error {
+			from := filepath.Dir(s)
+			to := filepath.Join(i.plugins, filepath.Base(from)+".wasm")
+			build := exec.Command(i.nanoclaw(), "skill", "build", from, "-o", to, "--config", cfg, "--state", i.state)
+			if out, err := build.CombinedOutput(); err != nil {
+				return fmt.Errorf("build skill %s: %w: %s", from, err, out)
+			}
+			return nil
+		})
+	}
+	if err := builds.Wait(); err != nil {
+		return err
 	}
 	out, err := exec.Command(i.nanoclaw(), "skill", "list", "--config", cfg, "--state", i.state).CombinedOutput()
 	if err != nil {

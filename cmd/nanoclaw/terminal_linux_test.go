@@ -21,6 +21,7 @@ type terminal struct {
 	t    *testing.T
 	keys *os.File
 	cmd  *exec.Cmd
+	read chan struct{} // closed when there is nothing more to read
 	done chan error
 
 	mu     sync.Mutex
@@ -54,14 +55,15 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &terminal{t: t, keys: keys, cmd: cmd, done: make(chan error, 1)}
-	go p.read()
+	p := &terminal{t: t, keys: keys, cmd: cmd, read: make(chan struct{}), done: make(chan error, 1)}
+	go p.reads()
 	go func() { p.done <- cmd.Wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); keys.Close() })
 	return p
 }
 
-func (p *terminal) read() {
+func (p *terminal) reads() {
+	defer close(p.read)
 	b := make([]byte, 4096)
 	for {
 		n, err := p.keys.Read(b)
@@ -124,6 +126,7 @@ func (p *terminal) ends() error {
 	p.t.Helper()
 	select {
 	case err := <-p.done:
+		<-p.read // all of what it said last
 		return err
 	case <-time.After(time.Minute):
 		p.t.Fatalf("the program does not end; the terminal shows %q", p.text())

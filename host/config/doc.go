@@ -11,4 +11,8 @@
 // The file is decoded by a walk of our own over the library's plain tables, because the
 // library matches keys without regard to case, stops at the first wrong type, and does
 // not say on which line an unknown key stands.
+//
+// Names of roles differ from the original's names of folders (behaviour.md section 5): lower-case letters,
+// digits and hyphens, at most 32, since they stand in commands, IDs and file names on systems that do not
+// tell "Team" from "team". "global" is a name like any other: no directory is shared by it.
 package config

@@ -18,9 +18,10 @@ import (
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
+// TestCompactIsTheOwners has the rows of the original's table (behaviour.md section 13).
 func TestCompactIsTheOwners(t *testing.T) {
 	for text, want := range map[string]bool{
-		"/compact": true, "  /Compact\n": true, "@Andy /compact": true,
+		"/compact": true, "  /compact  ": true, "  /Compact\n": true, "@Andy /compact": true, // theirs minds the case
 		"/compact now please": false, "/compaction": false, "please /compact": false, "please compact the conversation": false, "": false,
 	} {
 		ms := []host.Message{{Text: "before"}, {Text: text, Owner: true}}

@@ -232,6 +232,14 @@ func TestOnlyTheOwnerCommands(t *testing.T) {
 	if o := f.ch.next(t); strings.HasPrefix(o.Text, "help for") {
 		t.Errorf("%+v", o)
 	}
+	f.deliver(t, say("a", "3", "/login now")) // no command of ours: the agent's
+	if o := f.ch.next(t); o.Text != "/login now" {
+		t.Errorf("%+v", o)
+	}
+	f.deliver(t, say("a", "4", "/HELP me"))
+	if o := f.ch.next(t); o.Text != `help for main ["me"]` {
+		t.Errorf("%+v", o)
+	}
 	f = start(t, db(t), func(context.Context, host.Agent, store.Turn, func(host.Event)) (string, error) { return "/help", nil })
 	f.deliver(t, say("a", "1", "say it"))
 	if o := f.ch.next(t); o.Text != "/help" || o.Kind != host.OutReply {

@@ -26,4 +26,17 @@
 // One way to start. Whatever begins a run (its time, the owner, a skill) only writes a row, in
 // the transaction that moves the task on; the loop starts rows. A host that is killed at any
 // point finds either the task still due or the row still open, never both.
+//
+// Where it differs from the original (behaviour.md sections 4 and 9), and why:
+//
+//   - A zone that is none is refused, in nanoclaw.toml and for a task. The original takes UTC, and the
+//     reminder comes hours off.
+//   - Names of zones are written as the database has them: "america/new_york" is found on some
+//     machines only.
+//   - A wall-clock time near a change of the clock is exact; the original's may be an hour off.
+//   - Naive times are those of the task's zone, never of the host's process; an offset is taken too.
+//   - A model is shown when a message came as RFC 3339 in UTC, and the zone once; the original formats
+//     each time in English.
+//   - 4 and 6 fields are errors: theirs run every second.
+//   - A run whose gate says no is gated, in a word of its own; the original calls it a success.
 package schedule

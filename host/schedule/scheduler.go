@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -14,15 +15,15 @@ import (
 
 const (
 	maxFailures = 5               // in a row, then a task is paused
-	lookAt      = time.Minute     // how long the loop sleeps at most: the wall clock may jump
 	late        = 2 * time.Minute // behind its time, a run is one that was missed
 	batch       = 100
 )
 
-// Config is what a Scheduler works with. All but Now are required.
+// Config is what a Scheduler works with. All but Now and Look are required.
 type Config struct {
 	Store Store
 	Now   func() time.Time // nil = time.Now
+	Look  time.Duration    // the loop sleeps no longer than this: the wall clock may jump; 0 = a minute
 	// Deliver puts m into the agent's queue. The same message twice is there once.
 	Deliver func(ctx context.Context, a host.Agent, m host.Message) error
 	// Gate calls a tool of the agent, by its public name.
@@ -44,6 +45,7 @@ type Scheduler struct {
 
 // New returns a scheduler that does nothing until Run.
 func New(cfg Config) *Scheduler {
+	cfg.Look = cmp.Or(cfg.Look, time.Minute)
 	return &Scheduler{cfg: cfg, poke: make(chan struct{}, 1), taken: make(map[int64]bool)}
 }
 
@@ -76,11 +78,11 @@ func (s *Scheduler) Run(ctx context.Context) {
 // pass writes a run for every task that is due, starts what is written, and says how long
 // nothing is due.
 func (s *Scheduler) pass(ctx context.Context) (time.Duration, error) {
-	wait := lookAt
+	wait := s.cfg.Look
 	for due := batch; due == batch; {
 		tasks, err := s.cfg.Store.Soonest(ctx, batch)
 		if err != nil {
-			return lookAt, err
+			return s.cfg.Look, err
 		}
 		due = 0
 		for _, t := range tasks {
@@ -90,7 +92,7 @@ func (s *Scheduler) pass(ctx context.Context) (time.Duration, error) {
 				break
 			}
 			if err := s.advance(ctx, t); err != nil {
-				return lookAt, err
+				return s.cfg.Look, err
 			}
 			due++
 		}
@@ -101,7 +103,7 @@ func (s *Scheduler) pass(ctx context.Context) (time.Duration, error) {
 			"'nanoclaw task resume %d' starts it again.", maxFailures, t.N, t.N))
 	}
 	if err != nil {
-		return lookAt, err
+		return s.cfg.Look, err
 	}
 	s.mu.Lock() // while reading too: a run that ends meanwhile is open and taken, or neither
 	defer s.mu.Unlock()

@@ -27,6 +27,7 @@ type world struct {
 	book  *schedule.Book
 	sched *schedule.Scheduler
 	stop  func()
+	look  time.Duration // how often the loop wakes up at least; 0 = as in a host
 
 	mu     sync.Mutex
 	texts  []string // delivered and fresh
@@ -69,7 +70,7 @@ func (w *world) start() { w.with(w.deliver) }
 // with starts a scheduler that hands what is due to deliver.
 func (w *world) with(deliver func(context.Context, host.Agent, host.Message) error) {
 	w.sched = schedule.New(schedule.Config{
-		Store: w.store, Deliver: deliver, Log: hclog.NewNullLogger(),
+		Store: w.store, Deliver: deliver, Look: w.look, Log: hclog.NewNullLogger(),
 		Gate: func(context.Context, host.Agent, wire.TaskGate) (wire.ToolOutcome, error) {
 			w.mu.Lock()
 			w.gates++

@@ -17,4 +17,14 @@
 //
 // A summary takes nothing away: it says where the window begins that a model is shown, and
 // /new is a summary of nothing. Every message stays, and is found, until Trim.
+//
+// Where it differs from the original (behaviour.md section 11), and why:
+//
+//   - Order is a number that counts up as messages are committed, and each message knows its turn; there
+//     is no cursor of time. Two at the same instant, a clock that goes back and a message that was long
+//     on its way are all answered.
+//   - More messages than a turn takes wait for the next; the original skips the older ones.
+//   - A message that comes again changes nothing: it may have been answered already.
+//   - A message is known by its chat and its sender too: IDs are the sender's choice.
+//   - An empty message never gets here: the router refuses it, unless it has files.
 package store

@@ -206,3 +206,40 @@ func TestDenied(t *testing.T) {
 		t.Error(out.Denied)
 	}
 }
+
+// TestTraceOfARun (W25): a guest that looks at the clock and at random numbers asks its host the same, byte for
+// byte, in two runs with the same answers, as long as its requests do not depend on them; only what it makes of
+// them itself differs. That is all that a replay needs, and what doc.go promises of one.
+func TestTraceOfARun(t *testing.T) {
+	for name, mixed := range map[string]bool{"beside its requests": false, "in its requests": true} {
+		b := newBuilder()
+		write := b.imp(coreModule, "output_write", "ii", "")
+		capCall := b.imp("nanoclaw_kv_1", "call", "ii", "I")
+		random := b.imp(wasiModule, "random_get", "ii", "i")
+		clock := b.imp(wasiModule, "clock_time_get", "iIi", "i")
+		const result, request = `{"content":[{"type":"text","text":"done"}]}`, `{"name":"????"}`
+		b.bytesAt(0, result).bytesAt(512, request)
+		var body [][]byte
+		for i := range 4 {
+			body = append(body, i32(1024), i32(8), call(random), drop, i32(0), i64(1), i32(2048), call(clock), drop)
+			if mixed { // a letter of it goes into the request
+				body = append(body, i32(int64(512+9+i)), i32(1024), op(0x2d, 0, 0), i32(15), op(0x71), i32('a'), add, op(0x3a, 0, 0))
+			}
+			body = append(body, i32(512), i32(int64(len(request))), call(capCall), drop)
+		}
+		body = append(body, i32(0), i32(int64(len(result))), call(write), i32(0))
+		s := spec("s", admitted(t, b.skill(b.fn("i", "i", 0, body...))), "kv")
+		var traces []string
+		for range 2 {
+			a := &asked{}
+			want(t, newEngine(t, Config{Broker: a.broker}, wire.Load{Skills: []wire.LoadSkill{s}}).call(t, "s", `{}`), wire.OutcomeOK, "done")
+			if len(a.calls) != 4 {
+				t.Fatalf("the broker was asked %q", a.calls)
+			}
+			traces = append(traces, strings.Join(a.calls, "\n"))
+		}
+		if same := traces[0] == traces[1]; same == mixed {
+			t.Errorf("%s: %q", name, traces)
+		}
+	}
+}

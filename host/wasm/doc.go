@@ -53,6 +53,11 @@
 // Symlinks may exist and are followed as long as they stay inside (os.Root); new ones
 // must point inside by their text alone.
 //
+// Random numbers and the clock are real, also when the broker replays a turn from its journal: a seed
+// that a guest could know would make another's numbers known too. A replay matches, byte for byte, as
+// long as requests do not depend on them; one that does is a request of its own, and the broker
+// treats it as every first difference.
+//
 // Of the 72 preview1 tests of WebAssembly/wasi-testsuite (on 2026-11-24, retyped from copies of
 // several commits, most often 0ebe949; all could be built) wazero's directory mount passes 58;
 // over rootFS the same 58 pass and pwrite-with-append. One of them, sock_shutdown-invalid_fd,
