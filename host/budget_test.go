@@ -87,13 +87,22 @@ var budget = []sum{
 	// Raised from 3,000: audit, secret, grant, turn, task, history and route (900), the audit of a live
 	// container (170), gVisor by doctor --fix (110), the drawing of reach (100), the image of
 	// Claude Code (230), channel (130). And by the way in: the rows of doctor, one for each thing that a
-	// turn needs, and a real turn (400), service (180), what the wizard does to this machine (190).
-	{"command line", []string{"cmd/nanoclaw"}, 5600},
+	// turn needs, and a real turn (400), service (180), what the wizard does to this machine (190). And sandbox
+	// (180).
+	{"command line", []string{"cmd/nanoclaw"}, 5800},
 	// Not in the design's four sums: what authors of skills build and test with. A running host
 	// has no use for it, so whoever audits one need not read it.
 	{"tools for skill authors", []string{"cmd/nanoclaw/internal/kit"}, 1600},
 	// Likewise: what makes the configuration and the service file. No running host uses them.
-	{"setup and service", []string{"cmd/nanoclaw/internal/wizard", "cmd/nanoclaw/internal/service"}, 1000},
+	// Raised from 1,000 by the Docker Sandbox (cmd/nanoclaw/internal/sandbox, 960): the policy from grants and
+	// the services of keys (150), two command lines and what they answer (210), what is written into a folder
+	// that others write too (150), what differs and is changed (320), a host that is started, asked and stopped
+	// through another's exec (130).
+	{
+		"setup and service",
+		[]string{"cmd/nanoclaw/internal/wizard", "cmd/nanoclaw/internal/service", "cmd/nanoclaw/internal/sandbox"},
+		2000,
+	},
 }
 
 // uncounted packages are linked into no program.

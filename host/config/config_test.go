@@ -25,7 +25,7 @@ func clean(t *testing.T) (home string) {
 	}
 	for _, k := range []string{
 		"NANOCLAW_CONFIG", "NANOCLAW_STATE", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "ANTHROPIC_API_KEY", "OPENAI_API_KEY",
-		"SANDBOX_NAME", "SANDBOX_ID", "SANDBOX_VM_ID",
+		"SANDBOX_NAME", "SANDBOX_ID", "SANDBOX_VM_ID", "PROXY_CA_CERT_B64",
 	} {
 		t.Setenv(k, "")
 	}

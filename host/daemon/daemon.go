@@ -156,8 +156,9 @@ func (d *Daemon) openState(ctx context.Context) error {
 }
 
 func (d *Daemon) openEngine(ctx context.Context) (err error) {
-	if d.config().Engine.RequireSandbox {
-		return fmt.Errorf("%w: engine.require_sandbox is true and this is not a microVM sandbox", host.ErrDenied)
+	if d.config().Engine.RequireSandbox && !host.InSandbox() {
+		return fmt.Errorf("%w: engine.require_sandbox is true and this is not a microVM sandbox; "+
+			"'nanoclaw sandbox up' makes one", host.ErrDenied)
 	}
 	if d.engine, err = OpenEngine(ctx, d.config(), d.log); err != nil {
 		return err

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ func WhatsApp(cfg *config.Config, log hclog.Logger) whatsapp.Config {
 		Path: filepath.Join(cfg.StateDir, "whatsapp.db"), Log: log.Named("whatsapp"),
 		Transport: func() *http.Transport {
 			t := http.DefaultTransport.(*http.Transport).Clone()
-			t.Proxy = cfg.Network.ProxyFunc()
+			t.Proxy, t.TLSClientConfig = cfg.Network.ProxyFunc(), &tls.Config{RootCAs: cfg.Network.RootCAs()}
 			return t
 		},
 	}

@@ -66,12 +66,12 @@ type Wizard struct {
 	Config    string            // the file to make or change; absolute
 	Plugins   string            // where the bundled skills are; "" = nowhere
 	Sandboxed bool              // in a Docker Sandbox already
+	Sandboxes bool              // a program that makes them is here
 	Given     map[string]string // answers by flag
 
 	Ask     func(context.Context, Question) (string, error) // nil: nobody is there; defaults are taken
 	Say     func(string)
 	Env     func(string) string
-	Look    func(program string) (string, error)
 	Has     func(command ...string) bool                           // does this program have such a command?
 	Program func(ctx context.Context, args ...string) error        // runs it, at the same terminal
 	Chat    func(ctx context.Context, text string) (string, error) // says it to the assistant
@@ -169,18 +169,7 @@ func (w *Wizard) confirm(ctx context.Context, flag, title, help, unasked string)
 
 // sandbox comes first: what is set up outside of one would have to be set up again in it.
 func (w *Wizard) sandbox(ctx context.Context) (done bool, err error) {
-	command := ""
-	for _, c := range []string{"sbx", "docker sandbox"} {
-		name, _, plugin := strings.Cut(c, " ")
-		_, missing := w.Look(name)
-		if plugin && missing == nil {
-			_, missing = w.Look("docker-sandbox") // a plugin of the docker CLI
-		}
-		if missing == nil && command == "" {
-			command = c
-		}
-	}
-	if w.Sandboxed || command == "" {
+	if w.Sandboxed || !w.Sandboxes {
 		return false, nil
 	}
 	yes, err := w.confirm(ctx, "sandbox", "Run NanoClaw in a Docker Sandbox?",
@@ -188,10 +177,10 @@ func (w *Wizard) sandbox(ctx context.Context) (done bool, err error) {
 	if err != nil || !yes {
 		return false, err
 	}
-	if w.Has("sandbox") {
-		return true, w.Program(ctx, "sandbox")
+	if err := w.Program(ctx, "sandbox", "up"); err != nil {
+		return false, err
 	}
-	w.Say("Start one with this directory in it, and run 'nanoclaw setup' there:\n\n  " + command + " run shell .\n")
+	w.Say("\nThe rest is set up in it: 'nanoclaw sandbox shell', and there 'bin/nanoclaw setup'.")
 	return true, nil
 }
 

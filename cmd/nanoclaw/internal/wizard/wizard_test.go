@@ -35,10 +35,9 @@ func newLab(t *testing.T, given map[string]string) *lab {
 	do := func(what string) error { l.did = append(l.did, what); return nil }
 	l.Wizard = &Wizard{
 		Config: filepath.Join(t.TempDir(), "etc", "nanoclaw.toml"), Plugins: dir, Given: given,
-		Say:  func(s string) { fmt.Fprintln(&l.said, s) },
-		Env:  func(string) string { return "" },
-		Look: func(string) (string, error) { return "", os.ErrNotExist },
-		Has:  func(...string) bool { return false },
+		Say: func(s string) { fmt.Fprintln(&l.said, s) },
+		Env: func(string) string { return "" },
+		Has: func(...string) bool { return false },
 		Program: func(_ context.Context, args ...string) error {
 			return do(strings.Join(args, " "))
 		},
@@ -107,7 +106,7 @@ func (l *lab) fails(want ...string) {
 // TestShippedIsTheShippedFile: the copy that travels in the program.
 func TestShippedIsTheShippedFile(t *testing.T) {
 	b, err := os.ReadFile("../../../../nanoclaw.toml")
-	if err != nil || string(b) != shipped {
+	if err != nil || string(b) != Shipped {
 		t.Fatalf("%v; nanoclaw.toml was changed: cp nanoclaw.toml cmd/nanoclaw/internal/wizard/shipped.toml", err)
 	}
 }
@@ -115,7 +114,7 @@ func TestShippedIsTheShippedFile(t *testing.T) {
 // TestAtMostTenAnswers: everything that can be asked is asked.
 func TestAtMostTenAnswers(t *testing.T) {
 	l := newLab(t, nil)
-	l.Look = func(string) (string, error) { return "/bin/x", nil }
+	l.Sandboxes = true
 	l.Has = func(command ...string) bool { return command[0] == "channel" }
 	up := false
 	l.Docker = func(context.Context) error {
@@ -413,31 +412,19 @@ func TestOwnFiles(t *testing.T) {
 	}
 }
 
-// TestSandbox: offered first where there is one; its command is said, or run where there is such.
+// TestSandbox: offered first where there is one; the rest is set up in it.
 func TestSandbox(t *testing.T) {
 	for name, tc := range map[string]struct {
-		programs []string
-		inside   bool
-		command  bool
-		say      string
-		did      string
+		here, inside bool
+		say, did     string
 	}{
-		"sbx":            {programs: []string{"sbx", "docker"}, say: "sbx run shell"},
-		"docker sandbox": {programs: []string{"docker", "docker-sandbox"}, say: "docker sandbox run shell"},
-		"docker alone":   {programs: []string{"docker"}, did: "say what is 6*7"},
-		"inside":         {programs: []string{"sbx"}, inside: true, did: "say what is 6*7"},
-		"our own":        {programs: []string{"sbx"}, command: true, did: "sandbox"},
+		"there is one": {here: true, did: "sandbox up", say: "nanoclaw sandbox shell"},
+		"none":         {did: "say what is 6*7"},
+		"inside":       {here: true, inside: true, did: "say what is 6*7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, map[string]string{"sandbox": "yes"})
-			l.Sandboxed = tc.inside
-			l.Look = func(name string) (string, error) {
-				if slices.Contains(tc.programs, name) {
-					return name, nil
-				}
-				return "", os.ErrNotExist
-			}
-			l.Has = func(c ...string) bool { return tc.command && c[0] == "sandbox" }
+			l.Sandboxed, l.Sandboxes = tc.inside, tc.here
 			if err := l.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
