@@ -99,6 +99,8 @@ var owners = map[string]string{
 	"modernc.org/sqlite":            "host/store, host/channel/whatsapp",
 	"go.mau.fi":                     "host/channel/whatsapp, host/channel/whatsapp/fakewa",
 	"github.com/hashicorp/yamux":    "host/agent, cmd/nanoclaw-runner, host/wasm",
+	// For clients outside. In the runner it would be a quarter of the agents' image.
+	"github.com/modelcontextprotocol": "cmd/nanoclaw",
 }
 
 // checkArrows compares what the packages import with a table of arrows.

@@ -72,9 +72,10 @@ type Daemon struct {
 	badConfig string        // what is wrong with the file now, told already; belongs to watch
 
 	mu        sync.Mutex
-	notices   map[host.TurnID]int        // refusals shown so far, of turns that run
-	working   map[host.AgentID]bool      // agents that work on a task of another one
-	summaries map[host.AgentID]time.Time // when one may be written by itself again
+	notices   map[host.TurnID]int            // refusals shown so far, of turns that run
+	working   map[host.AgentID]bool          // agents that work on a task of another one
+	summaries map[host.AgentID]time.Time     // when one may be written by itself again
+	outsiders map[host.AgentID]chan struct{} // held by the one call of tools that runs
 
 	ctx        context.Context // ends with background
 	background context.CancelFunc
@@ -113,7 +114,8 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	d := &Daemon{
 		opt: opt, log: opt.Log, started: time.Now(), ready: make(chan struct{}), poke: make(chan struct{}, 1),
 		notices: make(map[host.TurnID]int), working: make(map[host.AgentID]bool),
-		summaries: make(map[host.AgentID]time.Time), console: console.New(filepath.Join(opt.Config.StateDir, "received")),
+		summaries: make(map[host.AgentID]time.Time), outsiders: make(map[host.AgentID]chan struct{}),
+		console: console.New(filepath.Join(opt.Config.StateDir, "received")),
 	}
 	d.ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
 	d.current.Store(&inForce{cfg: opt.Config})
@@ -225,6 +227,8 @@ func (d *Daemon) serve(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/status", d.serveStatus)
 	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
 	mux.HandleFunc("POST /v1/turns/{id}/retry", d.serveRetry)
+	mux.HandleFunc("GET /v1/roles/{role}/tools", d.serveOffer)
+	mux.HandleFunc("POST /v1/roles/{role}/tools", d.serveCall)
 	mux.HandleFunc("POST /v1/whatsapp/unlink", d.serveUnlink)
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
