@@ -191,8 +191,8 @@ lifetime = "conversation"
 		"lifetime = 'conversation'":                                             `is for engine = "exec" alone`,
 		"engine = 'exec'\npreset = 'claude-code'\nagent = 'x'":                  "a program answers for this role",
 		"engine = 'exec'\npreset = 'claude-code'\ndelegates = ['o']\n[roles.o]": "cannot give tasks",
-		"command = ['x']":                                                       `is for engine = "exec" alone`,
-		"image = 'x'\nengine = 'wasm'":                                          `is for engine = "exec" alone`,
+		"command = ['x']":              `is for engine = "exec" alone`,
+		"image = 'x'\nengine = 'wasm'": `is for engine = "exec" alone`,
 	} {
 		_, err := parse("[roles.r]\n"+text, "/x.toml", Overrides{})
 		if err == nil || !strings.Contains(err.Error(), want) {
