@@ -312,8 +312,8 @@ func TestKept(t *testing.T) {
 		t.Error("a failure is none")
 	}
 	turns("after a failure", "1 1", nil)
-	k.cfg.SpareIdle = 200 * time.Millisecond
-	turns("before a pause", "1 2", nil)
+	k = newKit(t, inDocker, func(c *Config) { c.MaxSpares, c.Runner, c.SpareIdle = 2, build(t, fakeRunner), 200*time.Millisecond })
+	turns("before a pause", "1 1", nil)
 	waitFor(t, "the end of the idle container", func() bool { return k.Stats().Spares == 0 })
 	turns("after a pause", "1 1", nil)
 }

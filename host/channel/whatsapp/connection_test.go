@@ -126,6 +126,7 @@ func TestLinkedWhileTheHostRuns(t *testing.T) {
 	r.w.Look()
 	r.waitState(true, "connected")
 	<-r.w.Ready()
+	r.greeted()
 	if err := r.w.Unlink(r.ctx()); err != nil {
 		t.Fatal(err)
 	}

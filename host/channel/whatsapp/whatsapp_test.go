@@ -104,8 +104,18 @@ func (r *rig) start() {
 	r.stop = sync.OnceFunc(func() { cancel(); <-done })
 	r.t.Cleanup(r.stop)
 	r.waitState(true, "connected as +15550000001")
+	r.greeted()
+}
+
+// greeted waits until the phone's first message was read: whatsmeow has a data race between that and the
+// end of a link.
+func (r *rig) greeted() {
+	r.t.Helper()
 	var err error
-	if r.device, err = r.owner.WaitLinked(r.ctx()); err != nil {
+	if r.device, err = r.owner.WaitLinked(r.ctx()); err == nil {
+		err = r.device.WaitAcknowledged(r.ctx())
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
 }

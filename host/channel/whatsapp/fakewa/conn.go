@@ -87,7 +87,7 @@ func (c *conn) send(n waBinary.Node) {
 // asynchronous handler queue sees the node before the close.
 func (c *conn) refuse(n waBinary.Node) {
 	c.send(n)
-	time.AfterFunc(100*time.Millisecond, c.cancel)
+	time.AfterFunc(time.Second, c.cancel) // a slow client must have read it before
 }
 
 func (s *Server) nextID(prefix string) string {
