@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -29,11 +30,11 @@ const (
 	cache    = root + "/bin/vm"
 	suite    = "bookworm"
 	packages = "linux-image-cloud-amd64,initramfs-tools,apparmor,docker.io,iproute2,kmod"
-	patience = 50 * time.Minute // for the machine, from its start to its end
+	patience = 90 * time.Minute // for the machine, from its start to its end
 )
 
 // first is the machine's first program; the rest of it comes with the second disk.
-const first = "#!/bin/sh\nmount -o ro /dev/vdb /vm && exec /vm/guest init\n"
+const first = "#!/bin/sh\nmount /dev/vdb /vm && exec /vm/guest init\n"
 
 // config has the two skills that a sum takes: compiling one takes a minute here.
 const config = `[skills]
@@ -158,19 +159,21 @@ func (s step) text() (text string) {
 }
 
 // boot runs the machine until it turns itself off, and returns what its steps said and all that
-// came out of it.
+// came out of it. Its clock counts instructions, a nanosecond each (icount), and not time: it is a
+// machine of ordinary speed to what runs in it, whose deadlines are what they are, however slow this
+// one is.
 func boot(t *testing.T, base, payload string) (steps map[string]step, all []byte) {
 	t.Helper()
 	console := filepath.Join(cache, "console.log")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2",
-		"-m", "2048", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
+	c := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=single", "-icount", "shift=0", "-smp", "1",
+		"-cpu", "max,la57=off", "-m", "2048", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-kernel", filepath.Join(base, "kernel"), "-initrd", filepath.Join(base, "initrd"),
 		"-append", "root=/dev/vda rw console=ttyS0 init=/vm-init panic=-1 quiet",
-		"-drive", "file="+filepath.Join(base, "disk")+",format=raw,if=virtio,snapshot=on", // as it was, next time
-		"-drive", "file="+payload+",format=raw,if=virtio,readonly=on",
+		"-drive", "file="+filepath.Join(base, "disk")+",format=raw,if=virtio,snapshot=on", // nothing stays of this run
+		"-drive", "file="+payload+",format=raw,if=virtio,snapshot=on",
 		"-serial", "file:"+console, "-serial", "stdio")
 	var out, stderr bytes.Buffer
 	c.Stderr = &stderr
@@ -221,12 +224,15 @@ type escape struct {
 	Errors []string
 }
 
-// TestVM needs twenty minutes, so it is in no other target: make test-vm.
+// TestVM needs QEMU, root and patience, so it is in no other target.
 func TestVM(t *testing.T) {
 	if os.Getenv("NANOCLAW_TEST_VM") == "" {
 		t.Skip("make test-vm runs it")
 	}
-	s := secrets{random(), random(), "nanoclaw-canary-" + random(), "nanoclaw-canary-" + random()}
+	if runtime.GOARCH != "amd64" {
+		t.Fatal("the virtual machine is an amd64 one, and programs built here are for " + runtime.GOARCH)
+	}
+	s := secrets{random(), random(), "~nanoclaw-canary-" + random(), "~nanoclaw-canary-" + random()}
 	canary := filepath.Join(t.TempDir(), "canary")
 	write(t, canary, s.canary)
 	steps, all := boot(t, debian(t), payload(t, s))
@@ -238,8 +244,8 @@ func TestVM(t *testing.T) {
 			t.Errorf("%s: the assistant said %q", name, got)
 		}
 	}
-	if got := steps["containers"].text(); strings.Count(got, "nanoclaw") < 3 { // two skills compiled, one turn
-		t.Errorf("containers that were started: %q", got)
+	if got := steps["containers"].text(); strings.Count(got, "admit\n") != 2 || !strings.Contains(got, "main-default-") {
+		t.Errorf("containers for two skills to be compiled in, and for turns: %q", got)
 	}
 	healthy(t, steps["doctor"])
 	for _, name := range []string{"TestContainment", "TestHardening"} {

@@ -27,12 +27,13 @@ const (
 	payload = "/vm"                     // the second disk
 	secret  = "/root/secret-of-the-vm"  // what a container must not read
 	escaped = "/nanoclaw-escaped-"      // and the token: what a container must not write
-	state   = "/var/lib/nanoclaw-state" //
+	state   = "/var/lib/nanoclaw-state" // NanoClaw's
+	group   = "/sys/fs/cgroup/steps"    // where everything runs but process 1
 )
 
 // canaries are looked for in every file that a break-out reaches. TestVM keeps one on the real machine,
-// and plants another in the virtual one, so that the search is known to find them.
-var canaries = regexp.MustCompile(`nanoclaw-canary-[0-9a-f]{32}`)
+// and plants another in the virtual one, so that the search is known to find them. A tilde is rare, so it is quick.
+var canaries = regexp.MustCompile(`~nanoclaw-canary-[0-9a-f]{32}`)
 
 func main() {
 	verb, arg := os.Args[1], ""
@@ -65,6 +66,11 @@ func boot() {
 			fmt.Println("mount", m.target, err)
 		}
 	}
+	// Docker looks at a control group of its own, as a service has, for which limits there are.
+	if err := errors.Join(os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+cpu +cpuset +io +memory +pids"), 0),
+		os.Mkdir(group, 0o755)); err != nil {
+		fmt.Println("control groups:", err)
+	}
 	c := exec.Command("/proc/self/exe", "steps")
 	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TMPDIR=/var/tmp"}
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
@@ -86,6 +92,9 @@ func steps() {
 		fmt.Println(err)
 		return
 	}
+	if err := os.WriteFile(group+"/cgroup.procs", []byte("0"), 0); err != nil {
+		fmt.Println(err)
+	}
 	token := read(payload + "/token")
 	nanoclaw := []string{payload + "/nanoclaw", "--config", payload + "/nanoclaw.toml", "--state", state}
 	for _, s := range []struct {
@@ -102,7 +111,7 @@ func steps() {
 		}},
 		{"containers", func(ctx context.Context) (any, error) {
 			return run(ctx, "", "docker", "events", "--since", "1h", "--until", "0s", "--filter", "event=start",
-				"--format", "{{.Actor.Attributes.image}}")
+				"--format", `{{index .Actor.Attributes "nanoclaw.agent"}}`)
 		}},
 		{"doctor", func(ctx context.Context) (any, error) {
 			out, err := run(ctx, "", append(nanoclaw, "doctor", "--json")...)
@@ -253,7 +262,7 @@ func search(path string) string {
 	buf, n := make([]byte, 1<<20), 0
 	for {
 		m, err := io.ReadFull(f, buf[n:])
-		if i := bytes.Index(buf[:n+m], []byte("nanoclaw-canary-")); i >= 0 {
+		if i := bytes.Index(buf[:n+m], []byte("~nanoclaw-canary-")); i >= 0 {
 			if found := canaries.Find(buf[i : n+m]); found != nil {
 				return string(found)
 			}
