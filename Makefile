@@ -22,7 +22,7 @@ STAGE := stage() { local TIMEFORMAT="  %1R s  $$1"; shift; time "$$@"; }; stage
 
 CRASHES ?= 200
 
-.PHONY: audit help build skills run test test-all test-claude soak test-gvisor test-vm gvisor-short gvisor check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
+.PHONY: audit help build skills run test test-all test-claude soak test-gvisor test-vm gvisor-short gvisor test-engine29 engine29 check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -93,6 +93,31 @@ audit: build docker ## score a live agent container: docker-bench-security secti
 
 test-gvisor: gvisor ## the suites that run agents, on gVisor instead of runc
 	@$(STAGE) test-gvisor $(ON_GVISOR) -short -timeout 30m ./host/container ./host/agent ./cmd/nanoclaw
+
+# Debian has no Engine 29 yet: it is built from its modules, with the containerd and runc that it needs, and runs beside
+# the machine's own in a network namespace of its own: a second daemon would take the first one's bridge away.
+ENGINE29 := $(CURDIR)/bin/engine29
+ENGINE29_AT := /run/nanoclaw-engine29
+engine29: | go
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make: test-engine29 needs root, on Debian" >&2; exit 1; }
+	@export GOBIN=$(ENGINE29) DEBIAN_FRONTEND=noninteractive; [ -x $(ENGINE29)/dockerd ] || { \
+		echo "building Engine 29 (some minutes)"; \
+		apt-get -qq install -y --no-install-recommends libseccomp-dev pkg-config gcc libc6-dev util-linux </dev/null >/dev/null; \
+		CGO_ENABLED=1 go install -tags seccomp github.com/opencontainers/runc@v1.5.2; \
+		CGO_ENABLED=0 go install github.com/containerd/containerd/v2/cmd/containerd@v2.4.2 \
+			github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@v2.4.2; \
+		CGO_ENABLED=0 go install -ldflags '-X github.com/moby/moby/v2/dockerversion.Version=29.0.0' \
+			github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24; }
+
+test-engine29: build docker toolchains engine29 ## the suites that run agents, on Docker Engine 29 with its containerd image store
+	@mkdir -p $(ENGINE29_AT); unshare --net env PATH=$(ENGINE29):$$PATH $(ENGINE29)/dockerd --bridge none --iptables=false \
+		--ip6tables=false --data-root /var/lib/nanoclaw-engine29 --exec-root $(ENGINE29_AT) --pidfile $(ENGINE29_AT)/pid \
+		-H unix://$(ENGINE29_AT)/docker.sock >$(ENGINE29)/dockerd.log 2>&1 & daemon=$$!; \
+	trap 'kill $$daemon; wait $$daemon || true' EXIT; \
+	export DOCKER_HOST=unix://$(ENGINE29_AT)/docker.sock DOCKER_API_VERSION=1.44; \
+	for i in $$(seq 60); do [ -S $(ENGINE29_AT)/docker.sock ] && docker version >/dev/null 2>&1 && break; sleep 1; done; \
+	docker version --format 'Engine {{.Server.Version}}, API {{.Server.APIVersion}}'; docker info --format '{{.Driver}} {{.DriverStatus}}'; \
+	$(STAGE) test-engine29 go test -count=1 -short -timeout 40m ./host/container ./host/agent ./cmd/nanoclaw
 
 gvisor-short: gvisor ## of them: containment and a real runner
 	@$(STAGE) gvisor-short $(ON_GVISOR) -timeout 10m -run '^(TestContainment|TestRealRunner)$$' ./host/container ./host/agent

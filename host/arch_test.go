@@ -77,7 +77,8 @@ var arrows = map[string][]string{
 	// Commands that need no running host use the package that does the job; `audit` reads the
 	// log's files. The source of sdk travels in the program, for `skill build`.
 	"cmd/nanoclaw": {
-		"cmd/nanoclaw/internal/kit", "cmd/nanoclaw/internal/service", "cmd/nanoclaw/internal/wizard", "host",
+		"cmd/nanoclaw/internal/kit", "cmd/nanoclaw/internal/sandbox", "cmd/nanoclaw/internal/service",
+		"cmd/nanoclaw/internal/wizard", "host",
 		"host/audit", "host/channel/console", "host/channel/whatsapp", "host/config", "host/container",
 		"host/daemon", "host/secret", "host/skill", "sdk/module", "sdk/wire",
 	},
@@ -87,6 +88,7 @@ var arrows = map[string][]string{
 	},
 	"cmd/nanoclaw/internal/service": {"host"},
 	"cmd/nanoclaw/internal/wizard":  {"host", "host/config"},
+	"cmd/nanoclaw/internal/sandbox": {"host", "host/config"},
 }
 
 // owners says which package alone imports what is dangerous, or foreign enough to be kept
@@ -97,6 +99,8 @@ var owners = map[string]string{
 	"modernc.org/sqlite":            "host/store, host/channel/whatsapp",
 	"go.mau.fi":                     "host/channel/whatsapp, host/channel/whatsapp/fakewa",
 	"github.com/hashicorp/yamux":    "host/agent, cmd/nanoclaw-runner, host/wasm",
+	// For clients outside. In the runner it would be a quarter of the agents' image.
+	"github.com/modelcontextprotocol": "cmd/nanoclaw",
 }
 
 // checkArrows compares what the packages import with a table of arrows.

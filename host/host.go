@@ -150,6 +150,7 @@ type Exec struct {
 	Command []string // the program and its arguments
 	Preset  string   // wire.Preset…
 	Bypass  bool     // wire.Exec.Bypass
+	Keep    bool     // its container serves turn after turn, until it was idle too long
 }
 
 // Role is a named entry of nanoclaw.toml, resolved and frozen.
@@ -367,7 +368,7 @@ type Scope struct {
 	// takes it again. nil for a turn that nobody delegated, which has a pool of its own.
 	Lend  func() (back func(context.Context) error)
 	Left  func() time.Duration // of the turn's time; nil = all of it
-	Depth int                  // how many turns delegated this one
+	Depth int                  // how many turns delegated this one; 1 for a call that no turn makes
 }
 
 // SecretSource says where a secret's value comes from. Exactly one field is set.

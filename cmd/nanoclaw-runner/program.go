@@ -102,6 +102,9 @@ func (p *program) turn(ctx context.Context, in wire.Turn, emit func(wire.Event))
 	}
 	emit(wire.Event{Type: wire.EventProgress, Stage: "model"})
 	text, err := run(ctx, t)
+	if os.Getpid() == 1 { // whatever it left running: the container may serve another turn
+		_ = unix.Kill(-1, unix.SIGKILL)
+	}
 	switch {
 	case context.Cause(ctx) == errLate:
 		return wire.Event{Type: wire.EventError, Outcome: wire.OutcomeTimeout, Message: errLate.Error()}

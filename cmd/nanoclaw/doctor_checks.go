@@ -344,7 +344,7 @@ func (d *doctor) checkLayers() {
 	case host.InSandbox():
 		d.add(ok("layer 1", "inside a microVM sandbox"))
 	case d.cfg != nil && d.cfg.Engine.RequireSandbox:
-		d.add(failure("layer 1", "run inside a Docker Sandbox",
+		d.add(failure("layer 1", "run it in a Docker Sandbox: nanoclaw sandbox up",
 			errors.New("engine.require_sandbox is set, and this is no microVM sandbox")))
 	default:
 		d.add(ok("layer 1", "no microVM sandbox around it (optional)"))
@@ -357,5 +357,9 @@ func (d *doctor) checkLayers() {
 		d.add(failure("layer 2", "", errors.New("no containers without a Docker daemon: no turn can run")))
 	}
 	d.add(ok("layer 3", "a WASM instance for each tool call"))
-	d.add(ok("layer 4", "all traffic through the broker"))
+	broker := "all traffic through the broker"
+	if d.cfg != nil && d.cfg.Network.Proxy != "none" {
+		broker += "; behind a proxy it checks names alone: which addresses they lead to is the proxy's affair"
+	}
+	d.add(ok("layer 4", "%s", broker))
 }

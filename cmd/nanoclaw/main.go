@@ -120,6 +120,7 @@ func (a *app) rootCmd() *cobra.Command {
 		a.chatCmd(), a.runCmd(), a.statusCmd(), a.checkCmd(), a.roleCmd(), a.grantCmd(), a.routeCmd(), a.taskCmd(),
 		a.skillCmd(), a.secretCmd(), a.setupCmd(), a.serviceCmd(), a.doctorCmd(), a.auditCmd(), a.turnCmd(),
 		a.historyCmd(), a.logsCmd(), a.channelCmd(), a.resetCmd(), a.versionCmd(), a.sweepCmd(), a.imageCmd(),
+		a.mcpCmd(), a.sandboxCmd(),
 	)
 	return root
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nanoclaw/nanoclaw/host/model/modeltest"
 )
@@ -24,8 +25,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -43,12 +46,24 @@ func post(url, body string) string {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "stay" {
+		time.Sleep(time.Hour)
+	}
 	if len(os.Args) > 1 { // left behind by its parent: the runner's to reap
 		time.Sleep(10 * time.Millisecond)
 		return
 	}
 	prompt, _ := io.ReadAll(os.Stdin)
 	switch {
+	case strings.Contains(string(prompt), "count"): // turns in this container, and what the last one left running
+		n, _ := os.ReadFile("/tmp/n")
+		os.WriteFile("/tmp/n", append(n, '1'), 0o600)
+		left := exec.Command(os.Args[0], "stay")
+		left.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		left.Start()
+		running, _ := filepath.Glob("/proc/[0-9]*")
+		fmt.Println(len(n)+1, len(running))
+		return
 	case strings.Contains(string(prompt), "fail"):
 		fmt.Fprintln(os.Stderr, "no luck today")
 		os.Exit(4)
@@ -167,5 +182,42 @@ role = "gone"
 	shown, err := s.cmd("role", "show", "main").CombinedOutput()
 	if err != nil || !strings.Contains(string(shown), "program     program, of image nanoclaw-test-") || !strings.Contains(string(shown), "a container serves one turn") {
 		t.Errorf("role show: %v: %s", err, shown)
+	}
+}
+
+// TestProgramKept: a container that is kept serves the next turn, with what is in its /tmp and without what
+// ran there, until the configuration changes.
+func TestProgramKept(t *testing.T) {
+	text := fmt.Sprintf(`
+[skills]
+dir = %q
+[model]
+provider = "offline"
+[roles.main]
+engine = "exec"
+image = %q
+command = ["program"]
+lifetime = "conversation"
+`, installed(t).plugins, programImage(t))
+	s := newSite(t, text)
+	s.start()
+	// The runner, the program and what it has left just now.
+	if got := s.chat("count", "count", "count"); got != "1 3\n2 3\n3 3\n" {
+		t.Errorf("three turns: %q", got)
+	}
+	if n := s.running(); n != 1 {
+		t.Errorf("%d containers", n)
+	}
+	for _, args := range [][]string{{"role", "show", "main"}, {"status"}} {
+		if out, err := s.cmd(args...).CombinedOutput(); err != nil || !strings.Contains(string(out), "no single use") {
+			t.Errorf("%v: %v: %s", args, err, out)
+		}
+	}
+	write(t, s.cfg, text+"memory = \"300MiB\"\n")
+	eventually(t, time.Minute, "the kept container goes with the configuration", func() bool { return s.running() == 0 })
+	write(t, s.cfg, strings.Replace(text, "conversation", "turn", 1))
+	eventually(t, time.Minute, "the change is in force", func() bool { return len(s.status().Kept) == 0 })
+	if got := s.chat("count", "count"); got != "1 3\n1 3\n" {
+		t.Errorf("without it: %q", got)
 	}
 }

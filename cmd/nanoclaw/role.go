@@ -87,7 +87,11 @@ func (a *app) roleShowCmd() *cobra.Command {
 			printReach(a.stdout, reach)
 			fmt.Fprintf(a.stdout, "  %-11s %d MiB memory, %g CPUs, %d processes, %s a turn, %d files\n", "limits",
 				s.Limits.Memory>>20, s.Limits.CPUs, s.Limits.PIDs, s.Limits.TurnTimeout, s.Limits.WorkspaceFiles)
-			fmt.Fprintf(a.stdout, "  %-11s %s; a container serves one turn\n", "runtime", s.Runtime)
+			single := "a container serves one turn"
+			if reach.Kept {
+				single = "no single use: a container serves one turn after the other"
+			}
+			fmt.Fprintf(a.stdout, "  %-11s %s; %s\n", "runtime", s.Runtime, single)
 			for _, u := range s.Budgets {
 				fmt.Fprintf(a.stdout, "  %-11s %s\n", "budget", u)
 			}

@@ -141,6 +141,9 @@ func (a *app) printStatus(s daemon.Status) error {
 	if !s.Isolated {
 		layers = "WASM per tool call and the broker ONLY: engine.runtime is \"none\", agents are not in containers"
 	}
+	if len(s.Kept) > 0 {
+		layers += fmt.Sprintf("; no single use in %v, whose containers serve one turn after the other", s.Kept)
+	}
 	if host.InSandbox() {
 		layers = "microVM sandbox, " + layers
 	}

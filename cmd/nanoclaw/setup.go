@@ -15,8 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nanoclaw/nanoclaw/cmd/nanoclaw/internal/sandbox"
 	"github.com/nanoclaw/nanoclaw/cmd/nanoclaw/internal/wizard"
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/channel/whatsapp"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/daemon"
 	"github.com/nanoclaw/nanoclaw/host/secret"
@@ -82,11 +84,16 @@ func (a *app) wizard(root *cobra.Command, given map[string]string) (*wizard.Wiza
 		return nil, err
 	}
 	d := &doctor{app: a}
+	_, noSandbox := sandbox.Find(lookPlugin)
 	return &wizard.Wizard{
 		Config: path, Plugins: bundledPlugins(), Sandboxed: host.InSandbox(), Given: given,
-		Say: func(s string) { fmt.Fprintln(a.stdout, s) }, Env: os.Getenv, Look: lookPlugin,
+		Sandboxes: noSandbox == nil,
+		Say:       func(s string) { fmt.Fprintln(a.stdout, s) }, Env: os.Getenv,
 		Has: func(command ...string) bool { return has(root, command) },
 		Program: func(ctx context.Context, args ...string) error {
+			if args[0] == "sandbox" { // it has a file of its own
+				return a.again(ctx, "", args, nil, a.stdout)
+			}
 			return a.again(ctx, path, args, nil, a.stdout)
 		},
 		Chat: func(ctx context.Context, text string) (string, error) {
@@ -112,6 +119,13 @@ func (a *app) wizard(root *cobra.Command, given map[string]string) (*wizard.Wiza
 			return daemon.TryModel(ctx, cfg, a.vault, &host.Role{}, key)
 		},
 		Keep: func(cfg *config.Config, name, key string) error { return secret.Set(cfg.StateDir, name, key) },
+		Linked: func(ctx context.Context) (string, error) {
+			cfg, err := a.load(path)
+			if err != nil {
+				return "", err
+			}
+			return whatsapp.Linked(ctx, daemon.WhatsApp(cfg, a.log))
+		},
 	}, nil
 }
 
@@ -189,7 +203,10 @@ func (a *app) again(ctx context.Context, path string, args []string, in *strings
 	if err != nil {
 		return err
 	}
-	all := []string{"--config", path}
+	var all []string
+	if path != "" {
+		all = []string{"--config", path}
+	}
 	if a.stateDir != "" {
 		all = append(all, "--state", a.stateDir)
 	}

@@ -260,6 +260,64 @@ func TestTurnsAndSpares(t *testing.T) {
 	}
 }
 
+// TestKept: the container of a program that says so serves turn after turn of its agent, and goes with
+// whatever changes, fails or takes too long.
+func TestKept(t *testing.T) {
+	k := newKit(t, inDocker, func(c *Config) { c.MaxSpares, c.Runner = 2, build(t, fakeRunner) })
+	ask := func(text string, change func(*Job)) (string, error) {
+		t.Helper()
+		j := k.job(t, "a", text)
+		j.Scope.Role.Brain, j.Scope.Brain, j.Image = "", "", k.image
+		j.Scope.Role.Exec = &host.Exec{Command: []string{"x"}, Keep: true}
+		if change != nil {
+			change(&j)
+		}
+		r, err := k.Turn(t.Context(), j)
+		return r.Text, err
+	}
+	turns := func(why, want string, change func(*Job)) {
+		t.Helper()
+		if got, err := ask("turns", change); got != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", why, got, err, want)
+		}
+	}
+	turns("the first turn", "1 1", nil)
+	kept := k.spareReady(t, "a")
+	turns("another turn", "1 2", nil)
+	if s := k.spareReady(t, "a"); s.b != kept.b || k.Stats() != (Stats{Spares: 1}) {
+		t.Errorf("another container, or one more: %+v", k.Stats())
+	}
+	if got, err := ask("cap mine", func(j *Job) { j.Scope.Turn = "turn-3" }); err != nil || got != "200 a turn-3 mine" {
+		t.Errorf("the broker knows the call as %q, %v", got, err)
+	}
+	turns("a changed program", "1 1", func(j *Job) { j.Scope.Role.Exec.Command = []string{"y"} })
+	turns("the old one", "1 1", nil)
+	turns("a mount less", "1 1", func(j *Job) { j.Scope.Role.Skills = nil })
+	turns("as before that", "1 1", nil)
+	turns("a role that keeps nothing", "1 1", func(j *Job) { j.Scope.Role.Exec.Keep = false })
+	k.DropSpares()
+	turns("after all spares were given up", "1 1", nil)
+	if got, err := ask("slow 300ms", func(j *Job) {
+		j.Scope.Emit = func(host.Event) {}
+		time.AfterFunc(100*time.Millisecond, k.DropSpares)
+	}); got != "slept" || err != nil {
+		t.Fatal(got, err)
+	}
+	turns("after that happened in a turn", "1 1", nil)
+	if _, err := ask("exit", nil); !errors.Is(err, host.ErrCrashed) {
+		t.Errorf("a crash: %v", err)
+	}
+	turns("after a crash", "1 1", nil)
+	if _, err := ask("fail tool_error", nil); err == nil {
+		t.Error("a failure is none")
+	}
+	turns("after a failure", "1 1", nil)
+	k.cfg.SpareIdle = 200 * time.Millisecond
+	turns("before a pause", "1 2", nil)
+	waitFor(t, "the end of the idle container", func() bool { return k.Stats().Spares == 0 })
+	turns("after a pause", "1 1", nil)
+}
+
 func TestSparesAreBounded(t *testing.T) {
 	k := newKit(t, inProcess, withSpares(2))
 	for _, agent := range []string{"a", "b", "c"} {
@@ -585,8 +643,12 @@ func TestCall(t *testing.T) {
 	}
 	j := k.job(t, "a", "")
 	j.Scope.Role.Skills = []host.SkillName{"brain"}
-	if load := call(j); load.Brain != "" || len(load.Skills) != 1 || len(load.Skills[0].Preopens) != 0 {
-		t.Errorf("without a workspace: %+v", load)
+	own := []wire.Preopen{{Guest: "/workspace", Path: "/workspace"}}
+	if load := call(j); load.Brain != "" || len(load.Skills) != 1 || !slices.Equal(load.Skills[0].Preopens, own) {
+		t.Errorf("in the agent's own workspace: %+v", load)
+	}
+	if err := os.Remove(filepath.Join(k.cfg.Workspaces, "a")); err != nil {
+		t.Error(err)
 	}
 	j.Workspace = t.TempDir()
 	j.FS = map[host.SkillName][]wire.Preopen{"brain": {{Guest: "/workspace/in", ReadOnly: true}, {Guest: "/workspace"}}}

@@ -38,9 +38,15 @@ type box struct {
 	c       host.Container
 	session *yamux.Session
 	client  *http.Client
-	handler atomic.Pointer[http.Handler] // of the turn; nil = nothing is answered
-	cancel  context.CancelFunc           // of every call that is being answered
+	bound   atomic.Pointer[bound] // to a turn; nil = nothing is answered
 	log     hclog.Logger
+}
+
+// bound is what answers the calls of one turn, and ends them.
+type bound struct {
+	http.Handler
+	ctx context.Context
+	end context.CancelFunc
 }
 
 // open makes the session. It owns c from now on.
@@ -60,20 +66,18 @@ func open(c host.Container, log hclog.Logger) (*box, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	calls, cancel := context.WithCancel(context.Background())
-	b.cancel = cancel
 	server := &http.Server{
-		BaseContext: func(net.Listener) context.Context { return calls },
-		Handler:     http.HandlerFunc(b.serve), MaxHeaderBytes: maxHeader,
+		Handler: http.HandlerFunc(b.serve), MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: time.Minute, ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Trace}),
 	}
 	go server.Serve(netutil.LimitListener(&listener{session}, wire.MaxStreams)) // ends with the session
 	return b, nil
 }
 
-// serve answers capability calls, while a turn runs and no longer.
+// serve answers capability calls, while a turn runs and no longer: a call belongs to the turn in which it
+// began, and ends with that.
 func (b *box) serve(w http.ResponseWriter, r *http.Request) {
-	h := b.handler.Load()
+	h := b.bound.Load()
 	if h == nil {
 		http.Error(w, "no turn is running", http.StatusServiceUnavailable)
 		return
@@ -83,15 +87,22 @@ func (b *box) serve(w http.ResponseWriter, r *http.Request) {
 		most = wire.MaxModelRequest
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, most)
-	(*h).ServeHTTP(w, r)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
+	h.ServeHTTP(w, r.WithContext(ctx))
 }
 
-func (b *box) bind(h http.Handler) { b.handler.Store(&h) }
+func (b *box) bind(h http.Handler) {
+	ctx, end := context.WithCancel(context.Background())
+	b.bound.Store(&bound{h, ctx, end})
+}
 
 // unbind stops answering, calls that are being answered included.
 func (b *box) unbind() {
-	b.handler.Store(nil)
-	b.cancel()
+	if h := b.bound.Swap(nil); h != nil {
+		h.end()
+	}
 }
 
 func (b *box) alive() bool {

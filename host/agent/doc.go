@@ -12,6 +12,12 @@
 // happens beside the next turn; after a failure or a stop it is waited for, so that no
 // skill writes to the workspace while the next turn starts.
 //
+// The one exception is a role with a program whose lifetime is "conversation": after an answer its
+// container becomes the spare of the same agent's next turn, under the rules of spares: how many, how
+// long idle, given up when anything changed. What a program left in /tmp is there for its next turn;
+// its processes are not, the runner ends them. Between turns nothing of it is answered, and a call
+// that began in one turn never gets the rights of another.
+//
 // The next spare is started when the turn is over or has lasted spareDelay: starting one
 // costs as much CPU as a whole short turn.
 //

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -53,6 +54,7 @@ type Manager struct {
 	running int
 	spares  map[host.AgentID]*spare
 	used    map[host.AgentID][]string // skills called in the last turn: a spare loads them ahead
+	dropped atomic.Int64              // how often all spares were given up
 }
 
 // New makes a manager that has no containers yet.
@@ -78,8 +80,7 @@ type Job struct {
 	// Image is what a role with a program runs, by its ID, and Model what the program asks.
 	Image, Model string
 
-	// Workspace is used in place of the agent's own; the host never creates it. In Call, ""
-	// is no workspace at all.
+	// Workspace is used in place of the agent's own; the host never creates it.
 	Workspace string
 	// FS, when not nil, says exactly which directories each skill gets, in place of its
 	// manifest: Guest is "/workspace" or below; Path is not read.
@@ -122,8 +123,10 @@ func (m *Manager) Turn(ctx context.Context, j Job) (Reply, error) {
 	}
 	var reply wire.Event
 	err = m.run(ctx, j, p, timeout, func(ctx context.Context, b *box) (err error) {
-		next := time.AfterFunc(spareDelay, func() { m.prepare(p) })
-		defer func() { next.Reset(afterReply) }()
+		if !p.keep {
+			next := time.AfterFunc(spareDelay, func() { m.prepare(p) })
+			defer func() { next.Reset(afterReply) }()
+		}
 		reply, err = b.turn(ctx, j)
 		if !p.once {
 			m.remember(j.Scope, reply.Used)
@@ -178,11 +181,15 @@ func (m *Manager) run(
 		return stopped(ctx, err)
 	}
 	b.bind(m.cfg.Handler(j.Scope))
+	began := m.dropped.Load()
 	err = f(ctx, b)
 	if err != nil {
 		err = stopped(ctx, b.autopsy(ctx, err, p.spec.Limits.Memory))
 	}
 	b.unbind()
+	if err == nil && p.keep && m.put(p, b, began) {
+		return nil
+	}
 	closed := make(chan struct{})
 	quiet := time.Duration(0)
 	if err == nil {

@@ -36,6 +36,7 @@ type plan struct {
 	agent     host.AgentID
 	key       string
 	once      bool   // for one tool call, or with directories of its own: no spare
+	keep      bool   // the container becomes the spare of the next turn
 	workspace string // on the host; "" when no skill has files
 	spec      host.Spec
 	load      wire.Load
@@ -71,7 +72,7 @@ func (m *Manager) plan(j Job, turn bool) (*plan, error) {
 	if p.load.Exec == nil && (len(p.load.Skills) == 0 || turn && p.load.Skills[0].Name != p.load.Brain) {
 		return nil, fmt.Errorf("%w: role %s does not grant what its skill %q needs", host.ErrDenied, role.Name, j.Scope.Brain)
 	}
-	b, err := json.Marshal([]any{p.spec, p.load})
+	b, err := json.Marshal([]any{p.spec, p.load, p.keep})
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +85,7 @@ func (m *Manager) plan(j Job, turn bool) (*plan, error) {
 // sees the whole workspace and the role's mounts.
 func (m *Manager) addProgram(j Job, p *plan) error {
 	e := j.Scope.Role.Exec
+	p.keep = e.Keep && !p.once
 	if err := m.workspace(j, p, "."); err != nil {
 		return err
 	}
@@ -131,9 +133,6 @@ func (m *Manager) addFiles(j Job, p *plan, s *wire.LoadSkill, k *host.Skill) err
 	mounts := j.Scope.Role.Mounts
 	if j.FS != nil {
 		wanted, mounts = j.FS[k.Manifest.Name], nil
-	}
-	if p.load.Brain == "" && p.load.Exec == nil && j.Workspace == "" {
-		wanted = nil // a call without a workspace
 	}
 	for _, w := range wanted {
 		rel, err := filepath.Rel(workspaceDir, w.Guest)

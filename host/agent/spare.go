@@ -72,12 +72,37 @@ func (m *Manager) claim(ctx context.Context, s *spare, waits func()) *box {
 func (m *Manager) prepare(p *plan) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p.once || m.cfg.MaxSpares <= 0 || m.ctx.Err() != nil {
+	if p.once {
 		return
+	}
+	ctx, s := m.room(p)
+	if s != nil {
+		m.wg.Go(func() { m.keep(ctx, s, p, nil) })
+	}
+}
+
+// put makes the container of a turn the agent's spare, unless spares were given up since it began.
+func (m *Manager) put(p *plan, b *box, began int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dropped.Load() != began {
+		return false
+	}
+	ctx, s := m.room(p)
+	if s != nil {
+		m.wg.Go(func() { m.keep(ctx, s, p, b) })
+	}
+	return s != nil
+}
+
+// room makes a place for a spare, nil when there is none, or nothing to do. m.mu is held.
+func (m *Manager) room(p *plan) (context.Context, *spare) {
+	if m.cfg.MaxSpares <= 0 || m.ctx.Err() != nil {
+		return nil, nil
 	}
 	if s := m.spares[p.agent]; s != nil {
 		if s.since = time.Now(); s.key == p.key {
-			return
+			return nil, nil
 		}
 		m.discard(p.agent)
 	}
@@ -93,13 +118,16 @@ func (m *Manager) prepare(p *plan) {
 	ctx, stop := context.WithCancel(m.ctx)
 	s := &spare{key: p.key, since: time.Now(), stop: stop, ready: make(chan struct{})}
 	m.spares[p.agent] = s
-	m.wg.Go(func() { m.keep(ctx, s, p) })
+	return ctx, s
 }
 
-// keep starts a spare and ends it when it was idle too long, died or is not wanted, unless
-// a turn took it.
-func (m *Manager) keep(ctx context.Context, s *spare, p *plan) {
-	b, err := m.start(ctx, p, "")
+// keep starts a spare, unless b is one, and ends it when it was idle too long, died or is not wanted,
+// unless a turn took it.
+func (m *Manager) keep(ctx context.Context, s *spare, p *plan, b *box) {
+	var err error
+	if b == nil {
+		b, err = m.start(ctx, p, "")
+	}
 	s.b = b
 	close(s.ready)
 	if err != nil && ctx.Err() == nil {
@@ -136,6 +164,7 @@ func (m *Manager) discard(id host.AgentID) {
 func (m *Manager) DropSpares() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.dropped.Add(1)
 	for id := range m.spares {
 		m.discard(id)
 	}

@@ -72,4 +72,14 @@
 //   - A credential is added for the first origin of a redirect chain only. Once a chain has
 //     left it, no credential is added again, not even the next host's own: the server that
 //     redirects would choose what it is used for.
+//
+// Where it differs from the original (behaviour.md sections 8 and 14), and why:
+//
+//   - Who asks is known by the connection of its container; there, by the directory of a file.
+//   - No role may do what it likes because it is main: it sends to the chats of its grants, and has its own
+//     tasks alone; only the owner changes another agent's.
+//   - A route is proposed and the owner adds it; there main registers groups by itself.
+//   - A wrong request is answered with what is wrong; there its file is moved away and nobody is told.
+//   - The proxy knows its caller, lets a table of endpoints pass, and sets both headers of credentials
+//     always; there any caller reaches any path, and one header is replaced if it is there.
 package broker

@@ -124,7 +124,7 @@ func (b *Broker) sendFile(ctx context.Context, c *call, req wire.MessageRequest)
 	case !host.Grants(c.scope.Role, &c.scope.Skills[c.row.Skill].Manifest).Has(host.CapFS):
 		return nil, deny("only a skill with fs sends files")
 	case c.scope.Depth > 0:
-		return nil, deny("an agent that works on a task of another one has no chat of its own")
+		return nil, deny("the agent has no chat of its own: it works for another one, or for an MCP client")
 	case b.cfg.Files == nil:
 		return nil, failed("sending files here", host.ErrUnavailable)
 	case len(req.Text) > wire.MaxCaption || len(req.Path) > wire.MaxPath:

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"math"
@@ -48,7 +50,7 @@ func (b *builder) build(c *Config, f *file) {
 	c.Assistant = b.assistant(f.Assistant)
 	c.KeepMessages = time.Duration(f.Store.KeepMessages) * 24 * time.Hour
 	c.Engine = b.engine(f.Engine)
-	c.Network = Network{Proxy: b.proxy(f.Network.Proxy)}
+	c.Network = Network{Proxy: b.proxy(f.Network.Proxy), CA: b.authority()}
 	c.WhatsApp = WhatsApp(f.Channels.WhatsApp)
 	for _, n := range c.WhatsApp.Owners {
 		if digits, ok := strings.CutPrefix(n, "+"); !ok || len(digits) < 7 || strings.Trim(digits, "0123456789") != "" {
@@ -75,6 +77,9 @@ func (b *builder) named(rule *regexp.Regexp, table, name string) {
 
 func (b *builder) places(c *Config, f *file) {
 	written := f.StateDir
+	if written == "" && b.sandboxed() && (b.flags.Sandboxed || os.Getenv("NANOCLAW_STATE") == "") {
+		written = "state" // in the workspace
+	}
 	if written != "" {
 		written = b.path(written)
 	}
@@ -190,12 +195,32 @@ func (b *builder) limits(path string, t limitKeys, base host.Limits) host.Limits
 	return base
 }
 
+// sandboxed reports whether a Docker Sandbox is around the host. In it the workspace, which alone is shared
+// with the machine outside, is the directory of the configuration.
+func (b *builder) sandboxed() bool { return b.flags.Sandboxed || host.InSandbox() }
+
+// authority is that of the proxy around a Docker Sandbox.
+func (b *builder) authority() string {
+	text := os.Getenv("PROXY_CA_CERT_B64")
+	if !host.InSandbox() || text == "" {
+		return ""
+	}
+	pem, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		b.fail("network", "$PROXY_CA_CERT_B64 is no certificate in base64, as this sandbox should set it: create it again")
+	}
+	return string(pem)
+}
+
 func (b *builder) proxy(p string) string {
+	if b.sandboxed() && b.lines["network.proxy"] == 0 {
+		return "env" // there is no other way out of a sandbox
+	}
 	switch p {
 	case "none":
 		return p
 	case "env":
-		if !host.InSandbox() {
+		if !b.sandboxed() {
 			b.fail("network.proxy", `"env" is for a Docker Sandbox, and this is none; write the proxy's URL instead`)
 		}
 		return p

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -77,6 +78,7 @@ type Engine struct {
 // Network is how the host itself reaches the internet.
 type Network struct {
 	Proxy string // "none", "env" or a URL
+	CA    string // PEM: the authority of a Docker Sandbox's proxy, which looks into TLS; "" = none
 }
 
 // WhatsApp says whose number is linked.
@@ -95,6 +97,19 @@ func (n Network) ProxyFunc() func(*http.Request) (*url.URL, error) {
 	}
 	u, err := url.Parse(n.Proxy)
 	return func(*http.Request) (*url.URL, error) { return u, err }
+}
+
+// RootCAs are the system's and that of the proxy; nil = the system's.
+func (n Network) RootCAs() *x509.CertPool {
+	if n.CA == "" {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM([]byte(n.CA))
+	return pool
 }
 
 // defaultAskWait is how long the owner's answer is waited for.
@@ -123,8 +138,9 @@ func defaults() file {
 
 // Overrides are the flags that win over the file.
 type Overrides struct {
-	StateDir string // --state
-	Runtime  string // --runtime
+	StateDir  string // --state
+	Runtime   string // --runtime
+	Sandboxed bool   // as the host in a Docker Sandbox reads it, wherever this is
 }
 
 // Error is everything that is wrong with a file. It wraps host.ErrInvalid.

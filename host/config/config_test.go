@@ -25,7 +25,7 @@ func clean(t *testing.T) (home string) {
 	}
 	for _, k := range []string{
 		"NANOCLAW_CONFIG", "NANOCLAW_STATE", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "ANTHROPIC_API_KEY", "OPENAI_API_KEY",
-		"SANDBOX_NAME", "SANDBOX_ID", "SANDBOX_VM_ID",
+		"SANDBOX_NAME", "SANDBOX_ID", "SANDBOX_VM_ID", "PROXY_CA_CERT_B64",
 	} {
 		t.Setenv(k, "")
 	}
@@ -157,10 +157,16 @@ command = ["cat", "-"]
 lifetime = "turn"
 [roles.c]
 engine = "wasm"
+[roles.d]
+engine = "exec"
+image = "box"
+command = ["x"]
+lifetime = "conversation"
 `)
 	for name, want := range map[host.RoleName]*host.Exec{
 		"a": {Image: ClaudeImage, Command: []string{"claude"}, Preset: "claude-code", Bypass: true},
 		"b": {Image: "box@sha256:ab", Command: []string{"cat", "-"}},
+		"d": {Image: "box", Command: []string{"x"}, Keep: true},
 		"c": nil,
 	} {
 		if r := c.Roles[name]; !reflect.DeepEqual(r.Exec, want) || (r.Brain == "") != (want != nil) {
@@ -169,7 +175,8 @@ engine = "wasm"
 	}
 	reach := c.Examine().Roles
 	if reach[0].Program != "claude, of image nanoclaw-claude-code, which may do anything in its container" ||
-		!strings.Contains(reach[1].Files[0], "not bounded") || reach[2].Program != "" {
+		!strings.Contains(reach[1].Files[0], "not bounded") || reach[2].Program != "" ||
+		reach[1].Kept || !reach[3].Kept || !strings.Contains(reach[3].Program, "keeps its container from turn to turn") {
 		t.Errorf("%+v", reach)
 	}
 	for text, want := range map[string]string{
@@ -180,7 +187,8 @@ engine = "wasm"
 		"engine = 'docker'":                                                     `"docker" is none of "wasm", "exec"`,
 		"engine = 'exec'\npreset = 'codex'":                                     `"codex" is none of "claude-code"`,
 		"engine = 'exec'\npreset = 'claude-code'\npermissions = 'all'":          `"all" is none of "edits", "bypass"`,
-		"engine = 'exec'\npreset = 'claude-code'\nlifetime = 'conversation'":    "a container serves one turn",
+		"engine = 'exec'\npreset = 'claude-code'\nlifetime = 'session'":         `"session" is none of "turn", "conversation"`,
+		"lifetime = 'conversation'":                                             `is for engine = "exec" alone`,
 		"engine = 'exec'\npreset = 'claude-code'\nagent = 'x'":                  "a program answers for this role",
 		"engine = 'exec'\npreset = 'claude-code'\ndelegates = ['o']\n[roles.o]": "cannot give tasks",
 		"command = ['x']":              `is for engine = "exec" alone`,

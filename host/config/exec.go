@@ -32,6 +32,7 @@ func (b *builder) exec(c *Config, at string, r *host.Role, t roleTable) {
 	}
 	r.Brain, r.Exec = "", &host.Exec{
 		Image: e.Image, Command: e.Command, Preset: e.Preset, Bypass: e.Permissions == "bypass",
+		Keep: e.Lifetime == "conversation",
 	}
 	if e.Preset == wire.PresetClaude {
 		if e.Image == "" {
@@ -50,8 +51,6 @@ func (b *builder) exec(c *Config, at string, r *host.Role, t roleTable) {
 		b.fail(at+".agent", `a program answers for this role; agent is for engine = "wasm"`)
 	case len(t.Delegates) > 0:
 		b.fail(at+".delegates", "a program cannot give tasks to other roles; they may give tasks to it")
-	case e.Lifetime == "conversation":
-		b.fail(at+".lifetime", `is not there: a container serves one turn; the program's session is kept in the workspace`)
 	case c.Engine.Runtime == None:
 		b.fail(at+".engine", `a program needs a container, and engine.runtime is "none"`)
 	}

@@ -83,6 +83,9 @@ func stateDir(flag, written string) (string, error) {
 	return "", errors.New("there is no home directory to keep state in; set state_dir, $NANOCLAW_STATE or --state")
 }
 
+// StateHome is where state is of which no configuration says anything.
+func StateHome() (string, error) { return stateDir("", "") }
+
 func kindOf(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return host.ErrNotFound

@@ -35,7 +35,7 @@ func (b *builder) models(c *Config, f *file) {
 		c.Providers[name] = b.provider(c, name, f.Providers[name])
 	}
 	slices.SortStableFunc(c.order, func(x, y string) int { return b.lines["providers."+x] - b.lines["providers."+y] })
-	if _, said := c.Providers[anthropic]; !said && host.InSandbox() { // which has the key, and puts it in
+	if _, said := c.Providers[anthropic]; !said && b.sandboxed() { // which has the key, and puts it in
 		c.Providers[anthropic] = Provider{Name: anthropic, Kind: anthropic, APIKey: &host.SecretSource{Managed: true}}
 		c.order = append(c.order, anthropic)
 	}

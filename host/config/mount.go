@@ -69,6 +69,17 @@ func (b *builder) mountRules(c *Config, f *file) {
 		home, _ := homeDir() // none: no mount gets as far as the list
 		b.allowed = []string{home}
 	}
+	if b.sandboxed() { // whose Docker daemon sees the workspace alone
+		b.inWorkspace("state_dir", c.StateDir)
+		b.allowed = []string{resolved(b.dir)}
+	}
+}
+
+// inWorkspace refuses a directory that containers in a Docker Sandbox could not be given.
+func (b *builder) inWorkspace(at, dir string) {
+	if !within(resolved(dir), resolved(b.dir)) {
+		b.fail(at, "%s is outside of %s: in a Docker Sandbox only what is in its workspace can be mounted", dir, b.dir)
+	}
 }
 
 // mountPath is where a written path really is, when that may be mounted.
@@ -96,8 +107,11 @@ func (b *builder) mountPath(c *Config, written string) (string, error) {
 		return "", fmt.Errorf("%s belongs to NanoClaw", written)
 	}
 	if !slices.ContainsFunc(b.allowed, func(root string) bool { return within(real, root) }) {
-		return "", fmt.Errorf("%s is %s, outside of %s; if you mean it, list it as allow in [mounts]",
-			written, real, strings.Join(b.allowed, " and "))
+		hint := "if you mean it, list it as allow in [mounts]"
+		if b.sandboxed() {
+			hint = "in a Docker Sandbox only what is in its workspace can be mounted"
+		}
+		return "", fmt.Errorf("%s is %s, outside of %s; %s", written, real, strings.Join(b.allowed, " and "), hint)
 	}
 	if err := syscall.Access(real, readAndEnter); err != nil {
 		return "", fmt.Errorf("%s: %w: give the user that runs nanoclaw the right to read it", written, err)

@@ -23,6 +23,7 @@ type Reach struct {
 	About      string           `json:"description"`
 	Agent      host.SkillName   `json:"agent"`
 	Program    string           `json:"program,omitempty"` // that answers in the place of an agent
+	Kept       bool             `json:"kept,omitempty"`    // its container serves more than one turn
 	Skills     []host.SkillName `json:"skills"`
 	Model      string           `json:"model"`
 	SentTo     []string         `json:"sent_to"` // providers on other machines, which get what it reads
@@ -92,6 +93,9 @@ func (c *Config) own(r *host.Role) *Reach {
 		out.Program = fmt.Sprintf("%s, of image %s", strings.Join(e.Command, " "), e.Image)
 		if e.Bypass {
 			out.Program += ", which may do anything in its container"
+		}
+		if out.Kept = e.Keep; e.Keep {
+			out.Program += "; lifetime = \"conversation\" keeps its container from turn to turn"
 		}
 		out.Files[0] = "its own workspace, whose size is not bounded for a program"
 	}

@@ -23,6 +23,8 @@ import (
 	"github.com/nanoclaw/nanoclaw/sdk/wire"
 )
 
+const maxAnswer = 8 << 20 // bytes that a host says to a client at once
+
 // maxSocketPath is what sockaddr_un takes on every system we build for, its NUL included.
 const maxSocketPath = 104
 
@@ -84,6 +86,7 @@ type Status struct {
 	Outbox     int64      `json:"outbox"`
 	Unknown    int64      `json:"unknown"` // sends whose outcome is not known
 	Skills     []SkillRow `json:"skills"`
+	Kept       []string   `json:"kept,omitempty"` // roles whose containers serve more than one turn
 
 	Channels []string                 `json:"channels"`
 	Budgets  map[host.RoleName][]Used `json:"budgets"`
@@ -117,12 +120,18 @@ func Dial(ctx context.Context, state string) (*Client, error) {
 
 // Status asks for the host's state.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	resp, err := c.do(ctx, http.MethodGet, "/v1/status", nil)
+	err = c.ask(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
+}
+
+// ask decodes the answer of a request.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte, out any) error {
+	resp, err := c.do(ctx, method, path, body)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer resp.Body.Close()
-	return s, wire.Decode(resp.Body, 1<<20, &s)
+	return wire.Decode(resp.Body, maxAnswer, out)
 }
 
 // Reload asks the host to look at its configuration and at plugins/ now.

@@ -132,11 +132,7 @@ func (s *Calls) Close() error { return s.engine.Close() }
 // taken out of what it says.
 func (s *Calls) Call(ctx context.Context, c Call) (wire.ToolOutcome, error) {
 	out, err := s.call(ctx, c)
-	m := s.vault.Matcher()
-	out.Message, _ = m.Redact(out.Message, false)
-	for i := range out.Result.Content {
-		out.Result.Content[i].Text, _ = m.Redact(out.Result.Content[i].Text, false)
-	}
+	redact(s.vault.Matcher(), false, &out)
 	return out, err
 }
 

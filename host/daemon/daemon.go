@@ -72,9 +72,10 @@ type Daemon struct {
 	badConfig string        // what is wrong with the file now, told already; belongs to watch
 
 	mu        sync.Mutex
-	notices   map[host.TurnID]int        // refusals shown so far, of turns that run
-	working   map[host.AgentID]bool      // agents that work on a task of another one
-	summaries map[host.AgentID]time.Time // when one may be written by itself again
+	notices   map[host.TurnID]int            // refusals shown so far, of turns that run
+	working   map[host.AgentID]bool          // agents that work on a task of another one
+	summaries map[host.AgentID]time.Time     // when one may be written by itself again
+	outsiders map[host.AgentID]chan struct{} // held by the one call of tools that runs
 
 	ctx        context.Context // ends with background
 	background context.CancelFunc
@@ -113,7 +114,8 @@ func Start(ctx context.Context, opt Options) (_ *Daemon, err error) {
 	d := &Daemon{
 		opt: opt, log: opt.Log, started: time.Now(), ready: make(chan struct{}), poke: make(chan struct{}, 1),
 		notices: make(map[host.TurnID]int), working: make(map[host.AgentID]bool),
-		summaries: make(map[host.AgentID]time.Time), console: console.New(filepath.Join(opt.Config.StateDir, "received")),
+		summaries: make(map[host.AgentID]time.Time), outsiders: make(map[host.AgentID]chan struct{}),
+		console: console.New(filepath.Join(opt.Config.StateDir, "received")),
 	}
 	d.ctx, d.background = context.WithCancel(context.WithoutCancel(ctx))
 	d.current.Store(&inForce{cfg: opt.Config})
@@ -156,8 +158,9 @@ func (d *Daemon) openState(ctx context.Context) error {
 }
 
 func (d *Daemon) openEngine(ctx context.Context) (err error) {
-	if d.config().Engine.RequireSandbox {
-		return fmt.Errorf("%w: engine.require_sandbox is true and this is not a microVM sandbox", host.ErrDenied)
+	if d.config().Engine.RequireSandbox && !host.InSandbox() {
+		return fmt.Errorf("%w: engine.require_sandbox is true and this is not a microVM sandbox; "+
+			"'nanoclaw sandbox up' makes one", host.ErrDenied)
 	}
 	if d.engine, err = OpenEngine(ctx, d.config(), d.log); err != nil {
 		return err
@@ -200,6 +203,9 @@ func (d *Daemon) openAgents() {
 func (d *Daemon) serve(ctx context.Context) error {
 	cfg := d.config()
 	d.openWhatsApp()
+	if err := d.joinChats(ctx); err != nil {
+		d.log.Error("chats of one person stay apart", "error", err)
+	}
 	d.router = router.New(router.Config{
 		Store: d.store, Files: d.files, Channels: []channel.Channel{d.console, d.wa},
 		Turn: d.turn, Commands: d.commands(), Ended: d.turnEnded, Notice: d.tell, Retry: d.opt.Retry, Grace: grace,
@@ -221,6 +227,8 @@ func (d *Daemon) serve(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/status", d.serveStatus)
 	mux.HandleFunc("POST /v1/reload", func(http.ResponseWriter, *http.Request) { d.Reload() })
 	mux.HandleFunc("POST /v1/turns/{id}/retry", d.serveRetry)
+	mux.HandleFunc("GET /v1/roles/{role}/tools", d.serveOffer)
+	mux.HandleFunc("POST /v1/roles/{role}/tools", d.serveCall)
 	mux.HandleFunc("POST /v1/whatsapp/unlink", d.serveUnlink)
 	d.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { d.serveAdmin(l) })
@@ -279,7 +287,7 @@ func (d *Daemon) refused(s host.Scope, what string) {
 	if n > maxNotices {
 		return
 	}
-	if err := d.tellOwner(context.Background(), s.Agent, what); err != nil {
+	if err := d.tellConsole(context.Background(), s.Agent, what); err != nil {
 		d.log.Warn("notice", "error", err)
 	}
 }

@@ -3,7 +3,8 @@
 //
 // Read in this order: daemon.go (start and stop), turn.go (what a turn is made of),
 // history.go (what of the past a model is shown, and summaries), engine.go (which
-// containers, which runner), admin.go (the socket and its client), call.go (`nanoclaw skill call` and `skill test`).
+// containers, which runner), admin.go (the socket and its client), call.go (`nanoclaw skill call` and `skill test`),
+// mcp.go (`nanoclaw mcp`).
 //
 // It must never execute or compile WASM, and never decide a grant: those are the
 // runner's and the broker's.

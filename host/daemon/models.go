@@ -24,7 +24,8 @@ func newBroker(
 ) *broker.Broker {
 	vault.Use(func() map[string]host.SecretSource { return secrets(cfg) })
 	models := model.New(model.Config{
-		Choose: cfg.Choices, Endpoints: endpoints(cfg, vault), Proxy: cfg.Network.ProxyFunc(), Log: parts.Log,
+		Choose: cfg.Choices, Endpoints: endpoints(cfg, vault), Proxy: cfg.Network.ProxyFunc(),
+		RootCAs: cfg.Network.RootCAs(), Log: parts.Log,
 	})
 	parts.Models = func(role *host.Role, name string) (broker.Model, error) { return models.Model(role, name) }
 	parts.Upstream = func(role *host.Role) (broker.Upstream, error) {
@@ -38,7 +39,7 @@ func newBroker(
 		}
 		return vault.Get(name, src)
 	}
-	parts.Leaks, parts.Proxy = vault.Matcher, cfg.Network.ProxyFunc()
+	parts.Leaks, parts.Proxy, parts.RootCAs = vault.Matcher, cfg.Network.ProxyFunc(), cfg.Network.RootCAs()
 	if change != nil {
 		change(&parts)
 	}
@@ -73,7 +74,7 @@ func TryModel(ctx context.Context, cfg *config.Config, vault *secret.Vault, role
 	}
 	m, err := model.New(model.Config{
 		Choose: func(*host.Role) []host.ModelChoice { return choice }, Endpoints: ends, Proxy: cfg.Network.ProxyFunc(),
-		Silence: silence, Log: hclog.NewNullLogger(),
+		RootCAs: cfg.Network.RootCAs(), Silence: silence, Log: hclog.NewNullLogger(),
 	}).Model(role, "")
 	if err == nil {
 		_, err = m.Complete(ctx, wire.LLMRequest{MaxTokens: 32, Messages: []wire.LLMMessage{{

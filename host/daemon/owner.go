@@ -13,14 +13,32 @@ import (
 
 	"github.com/nanoclaw/nanoclaw/host"
 	"github.com/nanoclaw/nanoclaw/host/channel/console"
+	"github.com/nanoclaw/nanoclaw/host/channel/whatsapp"
 	"github.com/nanoclaw/nanoclaw/host/config"
 	"github.com/nanoclaw/nanoclaw/host/router"
 	"github.com/nanoclaw/nanoclaw/host/store"
 )
 
-// tellOwner says what is for the owner alone: in the chat of a where nobody else reads along,
-// else in the open consoles.
+// tellOwner says what is for the owner alone, and for him to answer: at a console, and where nobody is in
+// the console that it is about, in the WhatsApp chat that he alone reads. That one must have a route: what
+// is said in another chat is not heard.
 func (d *Daemon) tellOwner(ctx context.Context, a host.Agent, text string) error {
+	err := d.tellConsole(ctx, a, text)
+	if a.Channel == console.Name && d.console.Open(a.Chat) {
+		return err
+	}
+	for _, chat := range d.wa.OwnerChats() {
+		if d.router.RoleOf(whatsapp.Name, "", chat) != "" {
+			return errors.Join(err, d.router.Notify(ctx, host.Outgoing{
+				Channel: whatsapp.Name, Chat: chat, Text: text, Kind: host.OutNotice,
+			}))
+		}
+	}
+	return err
+}
+
+// tellConsole says what is for the owner alone in the console chat of a, else in the open consoles.
+func (d *Daemon) tellConsole(ctx context.Context, a host.Agent, text string) error {
 	if a.Channel != console.Name {
 		d.tell(text)
 		return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -116,12 +118,14 @@ func AddRoute(ctx context.Context, cfg *config.Config, t host.Route, author stri
 	if err != nil {
 		return err
 	}
-	return withStore(ctx, cfg.StateDir, func(s *store.Store) error {
-		if s == nil {
-			return fmt.Errorf("%w: no host has run on %s yet; start it once", host.ErrNotFound, cfg.StateDir)
-		}
-		return s.PutRoute(ctx, rowOf(t, author))
-	})
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, filepath.Join(cfg.StateDir, "nanoclaw.db")) // it is made here when no host has run yet
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.PutRoute(ctx, rowOf(t, author)), s.Close())
 }
 
 // RemoveRoute takes a row away.

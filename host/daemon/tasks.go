@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -52,12 +50,8 @@ func (d *Daemon) gate(ctx context.Context, a host.Agent, g wire.TaskGate) (out w
 	mute.Withhold = append(slices.Clone(role.Withhold), host.CapLLM)
 	scope.Role, scope.Emit = &mute, silent
 	defer d.forgetNotices(scope.Turn)
-	dir := filepath.Join(cfg.StateDir, "workspaces", string(a.ID))
-	if _, err := os.Stat(dir); err != nil { // no turn has made it yet
-		dir = ""
-	}
 	call := wire.ToolCall{Name: g.Tool, Arguments: g.Arguments, Turn: string(scope.Turn)}
-	return d.agents.Call(ctx, agent.Job{Scope: scope, Workspace: dir}, call)
+	return d.agents.Call(ctx, agent.Job{Scope: scope}, call)
 }
 
 // Tasks lists the tasks of all agents, with or without a running host.

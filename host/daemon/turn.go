@@ -190,12 +190,7 @@ func (d *Daemon) waitForPlugins(ctx context.Context, role *host.Role, emit func(
 func (d *Daemon) scope(a host.Agent, role *host.Role, turn host.TurnID) (host.Scope, error) {
 	s := host.Scope{Turn: turn, Agent: a, Role: role, Brain: role.Brain, Skills: make(map[host.SkillName]*host.Skill)}
 	for _, name := range skillsOf(role) {
-		k, err := d.skills.Get(name)
-		if err == nil {
-			if miss := host.Grants(role, &k.Manifest).Missing; len(miss) > 0 {
-				err = fmt.Errorf("%w: it needs %v, which role %s does not grant", host.ErrDenied, miss, role.Name)
-			}
-		}
+		k, err := d.usable(role, name)
 		if err == nil {
 			s.Skills[name] = k
 			continue
@@ -205,15 +200,26 @@ func (d *Daemon) scope(a host.Agent, role *host.Role, turn host.TurnID) (host.Sc
 		}
 		d.log.Warn("skill left out of a turn", "role", role.Name, "skill", name, "reason", err)
 	}
-	if b := s.Skills[role.Brain]; role.Exec == nil && b.Manifest.Kind != host.KindAgent {
+	if b := s.Skills[role.Brain]; role.Brain != "" && b.Manifest.Kind != host.KindAgent {
 		return s, fmt.Errorf("%w: skill %s of role %s is not a skill agent", host.ErrInvalid, role.Brain, role.Name)
 	}
 	return s, nil
 }
 
+// usable is a skill that was admitted and gets from role what it cannot do without.
+func (d *Daemon) usable(role *host.Role, name host.SkillName) (*host.Skill, error) {
+	k, err := d.skills.Get(name)
+	if err == nil {
+		if miss := host.Grants(role, &k.Manifest).Missing; len(miss) > 0 {
+			err = fmt.Errorf("%w: it needs %v, which role %s does not grant", host.ErrDenied, miss, role.Name)
+		}
+	}
+	return k, err
+}
+
 // skillsOf are a role's skills and its brain, if a skill is that.
 func skillsOf(role *host.Role) []host.SkillName {
-	if role.Exec != nil {
+	if role.Brain == "" {
 		return role.Skills
 	}
 	return append([]host.SkillName{role.Brain}, role.Skills...)
@@ -309,13 +315,21 @@ func (d *Daemon) serveStatus(w http.ResponseWriter, r *http.Request) {
 		Messages: c.Messages, Waiting: c.Waiting, Turns: c.Turns, Failed: c.Failed, Outbox: c.Queued, Unknown: c.Unknown,
 		Channels: d.channels(), Budgets: budgets, Pending: pending,
 	}
+	for name, r := range d.config().Roles {
+		if r.Exec != nil && r.Exec.Keep {
+			s.Kept = append(s.Kept, string(name))
+		}
+	}
+	slices.Sort(s.Kept)
 	for _, k := range d.skills.List() {
 		s.Skills = append(s.Skills, SkillRow{File: k.File, Name: string(k.Name), State: string(k.State), Why: k.Why})
 	}
+	writeJSON(w, s)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(s); err != nil {
-		d.log.Debug("status", "error", err)
-	}
+	_ = json.NewEncoder(w).Encode(v) // who asked is gone, or not
 }
 
 // engineState says "ok" or why agents cannot start now.

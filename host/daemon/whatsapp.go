@@ -2,7 +2,12 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,7 +24,7 @@ func WhatsApp(cfg *config.Config, log hclog.Logger) whatsapp.Config {
 		Path: filepath.Join(cfg.StateDir, "whatsapp.db"), Log: log.Named("whatsapp"),
 		Transport: func() *http.Transport {
 			t := http.DefaultTransport.(*http.Transport).Clone()
-			t.Proxy = cfg.Network.ProxyFunc()
+			t.Proxy, t.TLSClientConfig = cfg.Network.ProxyFunc(), &tls.Config{RootCAs: cfg.Network.RootCAs()}
 			return t
 		},
 	}
@@ -30,6 +35,42 @@ func (d *Daemon) openWhatsApp() {
 	c.Transport = func() *http.Transport { return WhatsApp(d.config(), d.log).Transport() }
 	c.Notice = d.tell
 	d.wa = whatsapp.New(c)
+}
+
+// joinChats gives what was known in chats that turned out to be other names of older ones to the agents of
+// those. It is called before anything runs, and does what a host that died left undone.
+func (d *Daemon) joinChats(ctx context.Context) error {
+	ids, err := whatsapp.Renamed(ctx, WhatsApp(d.config(), d.log))
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	agents, err := d.store.Agents(ctx)
+	for _, a := range agents {
+		to := a
+		to.Chat = ids[a.Chat]
+		to.ID = host.NewAgentID(to.Role, to.Channel, to.Account, to.Chat)
+		if a.Channel == whatsapp.Name && to.Chat != "" && a.ID == host.NewAgentID(a.Role, a.Channel, a.Account, a.Chat) {
+			err = errors.Join(err, d.join(ctx, a, to))
+		}
+	}
+	return err
+}
+
+// join: files that both agents have stay apart.
+func (d *Daemon) join(ctx context.Context, from, to host.Agent) error {
+	dir := filepath.Join(d.config().StateDir, "workspaces")
+	was, is := filepath.Join(dir, string(from.ID)), filepath.Join(dir, string(to.ID))
+	err := os.Rename(was, is)
+	if errors.Is(err, fs.ErrExist) { // it is not empty
+		is = filepath.Join(is, "joined-"+string(from.ID))
+		err = os.Rename(was, is)
+	}
+	if err == nil {
+		d.tell(fmt.Sprintf("chat %s is chat %s: its history goes on there, its files are in %s", from.Chat, to.Chat, is))
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.Join(d.store.EnsureAgent(ctx, to), d.store.Join(ctx, from.ID, to.ID))
 }
 
 // channels says where each channel stands.

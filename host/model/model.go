@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,6 +43,7 @@ type Config struct {
 	Choose    func(role *host.Role) []host.ModelChoice
 	Endpoints map[string]Endpoint                   // by provider
 	Proxy     func(*http.Request) (*url.URL, error) // nil = never
+	RootCAs   *x509.CertPool                        // nil = the system's
 	Silence   time.Duration                         // a server that says nothing for so long is given up; 0 = 5 minutes
 	Log       hclog.Logger
 }
@@ -58,7 +60,7 @@ func New(cfg Config) *Set {
 	if cfg.Silence == 0 {
 		cfg.Silence = defaultSilence
 	}
-	direct := newTransport(cfg.Proxy)
+	direct := newTransport(cfg)
 	return &Set{cfg, newClient(direct), direct}
 }
 

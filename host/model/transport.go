@@ -3,10 +3,10 @@ package model
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -49,9 +49,9 @@ func listen(ctx context.Context, silence, patience time.Duration) (context.Conte
 }
 
 // newTransport is the way to every provider.
-func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+func newTransport(cfg Config) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = proxy
+	t.Proxy, t.TLSClientConfig = cfg.Proxy, &tls.Config{RootCAs: cfg.RootCAs}
 	return t
 }
 

@@ -21,6 +21,17 @@ func (s *Store) EnsureAgent(ctx context.Context, a host.Agent) error {
 	return nil
 }
 
+// Join gives what agent from said, heard, kept and planned to agent to, which is there. Of two values of a
+// key to's stays in force; a task that is at work follows the next time. Neither agent may be at work.
+func (s *Store) Join(ctx context.Context, from, to host.AgentID) error {
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE turns SET agent = ?2 WHERE agent = ?1; UPDATE messages SET agent = ?2
+			WHERE agent = ?1; UPDATE files SET agent = ?2 WHERE agent = ?1; UPDATE OR IGNORE kv SET agent = ?2 WHERE agent = ?1;
+			UPDATE tasks SET agent = ?2 WHERE agent = ?1 AND n NOT IN (SELECT task FROM runs WHERE outcome = '')`, from, to)
+		return err
+	})
+}
+
 // AddMessage commits m and the rows of its files for agent, which "" means nobody answers: it is only recorded.
 // wakes says whether it starts a turn or rides along with the next one that does.
 // The answer is false when the same message was stored before.

@@ -154,6 +154,9 @@ func (c *Console) Announce(text string) bool {
 	return len(c.clients) > 0
 }
 
+// Open reports whether somebody is in chat.
+func (c *Console) Open(chat host.ChatID) bool { return len(c.of(chat)) > 0 }
+
 func (c *Console) of(chat host.ChatID) []*client {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,27 +22,29 @@ import (
 
 func TestPairingByCode(t *testing.T) {
 	r := newRig(t)
-	wrong := 0
+	codes := 0
 	number, err := Pair(r.ctx(), r.cfg, "+15550000001", func(st Step) {
 		if st.QR != "" || len(st.Code) != 9 || time.Until(st.Until) < time.Minute {
 			t.Errorf("step %+v", st)
 		}
-		if wrong++; wrong == 1 { // a wrong code first: the phone says so, and WhatsApp hangs up in time
-			if err := r.owner.EnterCode("1111-1111"); err != nil {
-				t.Error(err)
-			}
-			r.s.DropAll()
+		notes := []string{"", "is not the one that stood here", "was not typed in time"}
+		if codes == len(notes) || !strings.Contains(st.Note, notes[codes]) {
+			t.Fatalf("code %d, note %q", codes, st.Note)
+		}
+		code := st.Code
+		switch codes++; codes {
+		case 1:
+			code = "1111-1111"
+		case 2:
+			r.s.DropAll() // WhatsApp hangs up
 			return
 		}
-		if !strings.Contains(st.Note, "not as it stood here") {
-			t.Errorf("note %q", st.Note)
-		}
-		if err := r.owner.EnterCode(st.Code); err != nil {
+		if err := r.owner.EnterCode(code); err != nil {
 			t.Error(err)
 		}
 	})
-	if err != nil || number != "+15550000001" || wrong != 2 {
-		t.Fatalf("linked %q after %d codes: %v", number, wrong, err)
+	if err != nil || number != "+15550000001" || codes != 3 {
+		t.Fatalf("linked %q after %d codes: %v", number, codes, err)
 	}
 	if st, err := os.Stat(r.cfg.Path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("keys: %v %v", st.Mode(), err)

@@ -19,10 +19,22 @@
 //   - One person, several names. WhatsApp is moving from phone numbers to hidden numbers (LIDs), and
 //     says at any time that one belongs to the other. The name under which a chat was first seen stays
 //     its ID, so that the agent keeps workspace and history; all others become names that routes and
-//     senders may use too.
+//     senders may use too. Where both names were used before that was known, each has an agent. The older
+//     one goes on; at the next start of the host, when neither can be at work, it gets the turns, messages,
+//     keys and tasks of the other, and its workspace: as its own if it had none, else as a directory in it
+//     (host/daemon). A message that comes again under its new name after its old one was committed counts
+//     as another one.
 //   - Backlog. What came while the host was away is committed message by message, but no turn begins
 //     until the last one is there: ten messages get one answer.
+//   - A wrong code. Neither side can tell at once that the eight characters which were typed are not those
+//     that stood here: the phone finds out when it gets our keys, says so to whoever typed, and WhatsApp
+//     tells us nothing. The library has no event either for a code that was typed, only its log. So when
+//     nothing follows one for some seconds, it was the wrong one, and the next is asked for on the same
+//     connection. Should the phone only have been slow, its answer still links.
 //   - Ready also ends the wait of messages with More.
+//   - Edits, and messages taken back. What was said is committed already, and perhaps answered, so both are
+//     messages of their own, which wake nobody: an agent that has not begun reads both in one turn, another
+//     one reads the change with its next. Nothing is deleted. A command of the owner's is not given by an edit.
 //   - A reply that is one emoji is sent as a reaction to the message it answers.
 //   - Licence. The library is MPL-2.0, what it needs for Signal's protocol is GPL-3.0. The build tag
 //     nowhatsapp leaves both out (off.go); see NOTICE.

@@ -31,8 +31,25 @@ func (s *session) skip(e *events.Message) bool {
 	default: // status, channels, broadcasts, bots of WhatsApp's own
 		return true
 	}
-	return e.Info.Category == "peer" || e.IsEdit || e.Message.GetProtocolMessage() != nil ||
-		e.Info.IsFromMe && s.ours(e.Info.ID)
+	p := e.Message.GetProtocolMessage()
+	return e.Info.Category == "peer" || e.Info.IsFromMe && s.ours(e.Info.ID) || e.IsEdit && p == nil ||
+		p != nil && !isChange(p)
+}
+
+// isChange reports whether p edits a message or takes one back.
+func isChange(p *waE2E.ProtocolMessage) bool {
+	return p != nil && p.Type != nil && p.GetKey().GetID() != "" &&
+		(p.GetType() == waE2E.ProtocolMessage_MESSAGE_EDIT || p.GetType() == waE2E.ProtocolMessage_REVOKE)
+}
+
+// changeOf reads one. What is said so is never an order to the host: it does not begin with one.
+func changeOf(p *waE2E.ProtocolMessage) content {
+	c := content{text: "[takes a message back]", of: p.GetKey().GetID(), change: true}
+	if p.GetType() == waE2E.ProtocolMessage_MESSAGE_EDIT {
+		now := contentOf(p.GetEditedMessage())
+		c.text = "[changes a message to:] " + now.text
+	}
+	return c
 }
 
 // parse turns an event into a message. One without text is nothing that concerns us.
@@ -59,7 +76,7 @@ func (s *session) parse(e *events.Message) (host.Message, error) {
 		ExternalID: info.ID, Text: c.text, Below: c.about, Time: info.Timestamp,
 		Owner: info.IsFromMe ||
 			slices.ContainsFunc(sender.also, func(n string) bool { return slices.Contains(set.Owners, n) }),
-		Quiet: e.Message.GetReactionMessage() != nil,
+		Quiet: c.of != "",
 	}
 	if c.file != nil {
 		m.Text, m.Below, m.Files = c.caption, "", []host.File{s.fileOf(c)}
@@ -86,8 +103,8 @@ func (s *session) parse(e *events.Message) (host.Message, error) {
 // answered adds what m answers.
 func (s *session) answered(m *host.Message, c content, set Settings) {
 	id, text, by := c.context.GetStanzaID(), contentOf(c.context.GetQuotedMessage()).text, types.JID{}
-	if c.reacted != "" {
-		id, text = c.reacted, ""
+	if c.of != "" {
+		id, text = c.of, ""
 		if was, ok := s.recent.get(m.Chat, id); ok {
 			text = was.text
 		}
@@ -112,9 +129,14 @@ func (s *session) answered(m *host.Message, c content, set Settings) {
 	if r := []rune(text); len(r) > maxQuote {
 		text = string(r[:maxQuote]) + "…"
 	}
-	quote := "[in answer to " + who + "]"
+	quote := "[in answer to " + who
+	if c.change {
+		quote = "[which was"
+	}
 	if text != "" {
-		quote = "[in answer to " + who + ":]\n> " + strings.ReplaceAll(text, "\n", "\n> ")
+		quote += ":]\n> " + strings.ReplaceAll(text, "\n", "\n> ")
+	} else if quote += "]"; c.change {
+		return
 	}
 	m.Below = strings.TrimPrefix(m.Below+"\n"+quote, "\n")
 }
@@ -181,7 +203,8 @@ func (s *session) groupName(jid types.JID) string {
 type content struct {
 	text    string
 	about   string // what cannot be said in text
-	reacted string // ID of the message that got a reaction
+	of      string // ID of the message that this is a reaction to, or a change of: it wakes nobody
+	change  bool   // an edit, or a message taken back
 	context *waE2E.ContextInfo
 	file    attached // nil = none that can be fetched
 	name    string   // of file
@@ -191,6 +214,8 @@ type content struct {
 // contentOf reads a message.
 func contentOf(m *waE2E.Message) content {
 	switch {
+	case isChange(m.GetProtocolMessage()):
+		return changeOf(m.GetProtocolMessage())
 	case m.GetConversation() != "":
 		return content{text: m.GetConversation()}
 	case m.GetExtendedTextMessage() != nil:
@@ -198,7 +223,7 @@ func contentOf(m *waE2E.Message) content {
 		return content{text: x.GetText(), context: x.GetContextInfo()}
 	case m.GetReactionMessage() != nil:
 		x := m.GetReactionMessage()
-		c := content{text: "[reacts with " + oneLine(x.GetText(), 16) + "]", reacted: x.GetKey().GetID()}
+		c := content{text: "[reacts with " + oneLine(x.GetText(), 16) + "]", of: x.GetKey().GetID()}
 		if x.GetText() == "" {
 			c.text = "[takes a reaction back]"
 		}

@@ -54,7 +54,8 @@ func (s *session) person(jid, alt types.JID) (person, error) {
 		return person{}, fmt.Errorf("whatsapp: names of %s: %w", jid, err)
 	}
 	if merged != "" {
-		s.w.cfg.Notice(fmt.Sprintf("the WhatsApp chats %s and %s are one person's; they go on as %s", id, merged, id))
+		s.w.cfg.Notice(fmt.Sprintf("the WhatsApp chats %s and %s are one person's; they go on as %s, which gets the files "+
+			"and the history of the other when this host starts again", id, merged, id))
 	}
 	p := person{id: id}
 	if !pn.IsEmpty() {
@@ -112,6 +113,32 @@ func (k *keys) identify(ctx context.Context, names []string) (id, merged string,
 		}
 	}
 	return id, merged, tx.Commit()
+}
+
+// Renamed are the chats that are known by an older name, with that.
+func Renamed(ctx context.Context, cfg Config) (ids map[host.ChatID]host.ChatID, err error) {
+	if !exists(cfg.Path) {
+		return nil, nil
+	}
+	k, err := openKeys(ctx, cfg.Path, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	defer k.close()
+	rows, err := k.db.QueryContext(ctx, `SELECT jid, id FROM nanoclaw_names WHERE jid <> id`)
+	if err != nil {
+		return nil, fmt.Errorf("whatsapp: %w", err)
+	}
+	defer rows.Close()
+	ids = make(map[host.ChatID]host.ChatID)
+	for rows.Next() {
+		var jid, id host.ChatID
+		if err := rows.Scan(&jid, &id); err != nil {
+			return nil, fmt.Errorf("whatsapp: %w", err)
+		}
+		ids[jid] = id
+	}
+	return ids, rows.Err()
 }
 
 // chatJID is the address of a chat as the router, a route or a grant names it.

@@ -44,11 +44,17 @@ func (*WhatsApp) Look() {}
 // State says why nothing works.
 func (*WhatsApp) State() (text string, ok bool) { return "not in this program", false }
 
+// OwnerChats are none.
+func (*WhatsApp) OwnerChats() []host.ChatID { return nil }
+
 // Unlink fails.
 func (*WhatsApp) Unlink(context.Context) error { return errOff }
 
 // Pair fails.
 func Pair(context.Context, Config, string, func(Step)) (string, error) { return "", errOff }
+
+// Renamed finds nothing.
+func Renamed(context.Context, Config) (map[host.ChatID]host.ChatID, error) { return nil, nil }
 
 // Linked finds nothing.
 func Linked(context.Context, Config) (string, error) { return "", nil }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	signal "go.mau.fi/libsignal/logger"
 	"go.mau.fi/whatsmeow"
+	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/store/sqlstore"
 	waLog "go.mau.fi/whatsmeow/util/log"
@@ -68,7 +69,7 @@ func openKeys(ctx context.Context, path string, log hclog.Logger) (_ *keys, err 
 		return nil, fmt.Errorf("whatsapp: %w", err)
 	}
 	k := &keys{db: db}
-	c := sqlstore.NewWithDB(db, "sqlite", logger{log})
+	c := sqlstore.NewWithDB(db, "sqlite", logger{Logger: log})
 	if err = c.Upgrade(ctx); err == nil {
 		if _, err = db.ExecContext(ctx, tables); err == nil {
 			k.device, err = c.GetFirstDevice(ctx)
@@ -85,8 +86,9 @@ func (k *keys) close() { k.db.Close() }
 
 var once sync.Once // what the libraries have one of
 
-// client makes a client of the linked device, or of one that is to be linked.
-func (k *keys) client(cfg Config) (*whatsmeow.Client, error) {
+// client makes a client of the linked device, or of one that is to be linked. seen, which may be nil, is
+// shown all that comes from WhatsApp.
+func (k *keys) client(cfg Config, seen func(*waBinary.Node)) (*whatsmeow.Client, error) {
 	once.Do(func() {
 		signal.Logger = silent{}
 		store.DeviceProps.Os = proto.String("NanoClaw")
@@ -99,7 +101,7 @@ func (k *keys) client(cfg Config) (*whatsmeow.Client, error) {
 	if err := hook(t); err != nil {
 		return nil, err
 	}
-	cli := whatsmeow.NewClient(k.device, logger{cfg.Log})
+	cli := whatsmeow.NewClient(k.device, logger{cfg.Log, seen})
 	h := &http.Client{Transport: t}
 	cli.SetPreLoginHTTPClient(h)
 	cli.SetWebsocketHTTPClient(h)
@@ -127,14 +129,24 @@ func connect(ctx context.Context, cli *whatsmeow.Client) (hangUp func(), err err
 }
 
 // logger is the library's log in ours, a level lower: it warns of what it mends. Its debug lines hold
-// whole messages.
-type logger struct{ hclog.Logger }
+// whole messages; one for each node that comes is handed to seen, for that of which there is no event.
+type logger struct {
+	hclog.Logger
+	seen func(*waBinary.Node)
+}
 
 func (l logger) Errorf(f string, a ...any)    { l.Warn(fmt.Sprintf(f, a...)) }
 func (l logger) Warnf(f string, a ...any)     { l.Logger.Debug(fmt.Sprintf(f, a...)) }
 func (l logger) Infof(f string, a ...any)     { l.Logger.Debug(fmt.Sprintf(f, a...)) }
-func (l logger) Debugf(string, ...any)        {}
-func (l logger) Sub(name string) waLog.Logger { return logger{l.Named(name)} }
+func (l logger) Sub(name string) waLog.Logger { return logger{l.Named(name), l.seen} }
+func (l logger) Debugf(_ string, a ...any) {
+	if l.seen == nil || len(a) != 1 {
+		return
+	}
+	if n, ok := a[0].(*waBinary.Node); ok {
+		l.seen(n)
+	}
+}
 
 // silent keeps libsignal, which logs to stdout, quiet: whatsmeow says what went wrong.
 type silent struct{}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.mau.fi/whatsmeow"
+	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types/events"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -17,6 +18,7 @@ import (
 const (
 	rounds    = 3                 // of codes, of about three minutes each
 	codeGood  = 160 * time.Second // as long as the connection that asked for it is kept open
+	codeTried = 8 * time.Second   // from a code's being typed to the device's being linked: a phone needs one or two
 	connectIn = time.Minute
 )
 
@@ -58,7 +60,8 @@ func Pair(ctx context.Context, cfg Config, phone string, show func(Step)) (numbe
 
 // pairOnce is one connection. last is what became of its last code.
 func pairOnce(ctx context.Context, k *keys, cfg Config, phone, note string, show func(Step)) (last string, err error) {
-	cli, err := k.client(cfg)
+	typed := make(chan time.Duration, 8)
+	cli, err := k.client(cfg, func(n *waBinary.Node) { codeTyped(n, typed) })
 	if err != nil {
 		return "", err
 	}
@@ -73,26 +76,41 @@ func pairOnce(ctx context.Context, k *keys, cfg Config, phone, note string, show
 	if err != nil {
 		return "", unreachable(err)
 	}
-	asked := false
-	for item := range codes {
+	var wrong <-chan time.Time
+	var ends time.Time // of the connection, once a code was asked for
+	for {
+		item := whatsmeow.QRChannelItem{Event: whatsmeow.QRChannelEventCode}
+		more := true
+		select {
+		case item, more = <-codes:
+		case wait := <-typed:
+			wrong = time.After(wait)
+			continue
+		case <-wrong:
+			wrong, note = nil, "The code that was typed is not the one that stood here. This is the next one:"
+		}
 		step := Step{QR: item.Code, Until: time.Now().Add(item.Timeout), Note: note}
-		switch item.Event {
-		case whatsmeow.QRChannelEventCode:
-			if phone != "" {
-				if asked {
-					continue // the code goes on being good while QR codes change
-				}
-				asked = true
-				if step, err = codeStep(ctx, cli, phone, note); err != nil {
-					return "", err
-				}
+		switch {
+		case !more && ctx.Err() != nil:
+			return "", fmt.Errorf("%w: no phone was linked", host.ErrStopped)
+		case !more:
+			return note, errExpired
+		case item.Event == whatsmeow.QRChannelEventCode && phone != "":
+			if item.Code != "" && !ends.IsZero() {
+				continue // the code goes on being good while QR codes change
+			}
+			if ends.IsZero() {
+				ends = time.Now().Add(codeGood)
+			}
+			if step, err = codeStep(ctx, cli, phone, note, ends); err != nil {
+				return "", err
 			}
 			show(step)
+			note = "The last code was not typed in time. This is the next one:"
+		case item.Event == whatsmeow.QRChannelEventCode:
+			show(step)
 			note = "The last code is no longer good. This is the next one:"
-			if phone != "" {
-				note = "The last code was not typed in time, or not as it stood here. This is the next one:"
-			}
-		case whatsmeow.QRChannelSuccess.Event:
+		case item.Event == whatsmeow.QRChannelSuccess.Event:
 			return "", settled(ctx, up, down)
 		default:
 			if err := refusal(item, down); err != nil {
@@ -100,10 +118,23 @@ func pairOnce(ctx context.Context, k *keys, cfg Config, phone, note string, show
 			}
 		}
 	}
-	if ctx.Err() != nil {
-		return "", fmt.Errorf("%w: no phone was linked", host.ErrStopped)
+}
+
+// codeTyped looks for the word from WhatsApp that a code was typed on the phone, and says after how long
+// it was the wrong one if nothing more is heard.
+func codeTyped(n *waBinary.Node, typed chan<- time.Duration) {
+	reg, ok := n.GetOptionalChildByTag("link_code_companion_reg")
+	if n.Tag != "notification" || !ok {
+		return
 	}
-	return note, errExpired
+	wait := time.Duration(0) // the phone wants another one
+	if reg.Attrs["stage"] == "primary_hello" {
+		wait = codeTried
+	}
+	select {
+	case typed <- wait:
+	default:
+	}
 }
 
 func unreachable(err error) error {
@@ -114,13 +145,13 @@ func unreachable(err error) error {
 	)
 }
 
-func codeStep(ctx context.Context, cli *whatsmeow.Client, phone, note string) (Step, error) {
+func codeStep(ctx context.Context, cli *whatsmeow.Client, phone, note string, until time.Time) (Step, error) {
 	code, err := cli.PairPhone(ctx, phone, true, whatsmeow.PairClientChrome, "Chrome (Linux)")
 	if err != nil {
 		return Step{}, fmt.Errorf("%w: WhatsApp gives no code for %s: is it a number with WhatsApp on its phone? (%w)",
 			host.ErrInvalid, phone, err)
 	}
-	return Step{Code: code, Until: time.Now().Add(codeGood), Note: note}, nil
+	return Step{Code: code, Until: until, Note: note}, nil
 }
 
 // watch says when cli is logged in, and what ends it. Messages are left for the host.
@@ -222,7 +253,7 @@ func Unlink(ctx context.Context, cfg Config, force bool) error {
 	if force {
 		return k.device.Delete(ctx)
 	}
-	cli, err := k.client(cfg)
+	cli, err := k.client(cfg, nil)
 	if err != nil {
 		return err
 	}

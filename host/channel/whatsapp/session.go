@@ -31,6 +31,7 @@ type session struct {
 	keys    *keys
 	cli     *whatsmeow.Client
 	deliver channel.Deliver
+	number  string // "+" and digits; the library forgets its own when it is unlinked
 	idKey   []byte
 	ctx     context.Context
 	stop    context.CancelCauseFunc
@@ -44,17 +45,18 @@ type session struct {
 	groups    map[types.JID]string // names
 }
 
-func newSession(w *WhatsApp, k *keys, cli *whatsmeow.Client, deliver channel.Deliver) *session {
-	return &session{
-		w: w, keys: k, cli: cli, deliver: deliver, idKey: idKey(k.device), failures: make(map[string]int),
-		recent: newRecent(), groups: make(map[types.JID]string),
+func newSession(
+	ctx context.Context, w *WhatsApp, k *keys, cli *whatsmeow.Client, deliver channel.Deliver,
+) *session {
+	s := &session{
+		w: w, keys: k, cli: cli, deliver: deliver, number: "+" + k.device.ID.User, idKey: idKey(k.device),
+		failures: make(map[string]int), recent: newRecent(), groups: make(map[types.JID]string),
 	}
+	s.ctx, s.stop = context.WithCancelCause(ctx)
+	return s
 }
 
-func (s *session) number() string { return "+" + s.cli.Store.GetJID().User }
-
-func (s *session) run(ctx context.Context) error {
-	s.ctx, s.stop = context.WithCancelCause(ctx)
+func (s *session) run() error {
 	defer s.stop(nil)
 	s.cli.AddEventHandlerWithSuccessStatus(s.handle)
 	var wg sync.WaitGroup
@@ -111,10 +113,10 @@ func (s *session) handle(evt any) bool {
 func (s *session) connection(evt any) {
 	switch e := evt.(type) {
 	case *events.Connected:
-		s.w.set(state{ok: true, text: "connected as " + s.number()})
+		s.w.set(state{ok: true, text: "connected as " + s.number})
 		s.w.signal()
 	case *events.Disconnected:
-		s.w.set(state{text: "reconnecting as " + s.number()})
+		s.w.set(state{text: "reconnecting as " + s.number})
 	case *events.OfflineSyncPreview:
 		if e.Messages > 0 {
 			s.hold(true)

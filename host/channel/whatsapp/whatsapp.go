@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"go.mau.fi/whatsmeow/types"
 	"golang.org/x/time/rate"
 
 	"github.com/nanoclaw/nanoclaw/host"
@@ -153,16 +155,16 @@ func (w *WhatsApp) run(ctx context.Context, deliver channel.Deliver) error {
 		}
 		return nil
 	}
-	cli, err := k.client(w.cfg)
+	cli, err := k.client(w.cfg, nil)
 	if err != nil {
 		return err
 	}
-	s := newSession(w, k, cli, deliver)
-	w.set(state{text: "connecting as " + s.number()})
+	s := newSession(ctx, w, k, cli, deliver)
+	w.set(state{text: "connecting as " + s.number})
 	w.mu.Lock()
 	w.session = s
 	w.mu.Unlock()
-	err = s.run(ctx)
+	err = s.run()
 	w.mu.Lock()
 	w.session = nil
 	w.mu.Unlock()
@@ -177,6 +179,33 @@ func (w *WhatsApp) live() (*session, Settings, error) {
 		return nil, Settings{}, fmt.Errorf("%w: WhatsApp is %s", host.ErrUnavailable, w.state.text)
 	}
 	return w.session, w.settings, nil
+}
+
+// OwnerChats are the names of the chats that the owner alone reads: what he writes to himself, or, where
+// the linked number is the assistant's own, what is between it and each of his. No group is among them.
+// Empty while there is no session, and where nobody knows who the owner is.
+func (w *WhatsApp) OwnerChats() (names []host.ChatID) {
+	w.mu.Lock()
+	s, set := w.session, w.settings
+	w.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	numbers := []string{s.number}
+	if set.OwnNumber {
+		numbers = set.Owners
+	}
+	for _, n := range numbers {
+		p, err := s.person(types.NewJID(strings.TrimPrefix(n, "+"), types.DefaultUserServer), types.EmptyJID)
+		if err != nil {
+			s.w.cfg.Log.Warn("the owner's chat is not known", "error", err)
+			continue
+		}
+		for _, name := range append([]string{p.id}, p.also...) {
+			names = append(names, host.ChatID(name))
+		}
+	}
+	return names
 }
 
 // Unlink takes this device off the phone's list and deletes its keys.

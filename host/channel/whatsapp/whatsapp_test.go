@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waCommon"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"google.golang.org/protobuf/proto"
 
@@ -274,6 +275,40 @@ func TestTheOwner(t *testing.T) {
 	}
 }
 
+// What is for the owner alone goes to a chat of which nobody else is part, and is not said where nobody
+// knows who that is.
+func TestOwnerChats(t *testing.T) {
+	r := newRig(t)
+	if got := New(r.cfg).OwnerChats(); got != nil {
+		t.Errorf("before a phone is linked: %q", got)
+	}
+	r.link()
+	r.start()
+	must(r.alice.Send(r.owner, say("hello")))
+	r.message("hello")
+	for _, tc := range []struct {
+		set  Settings
+		want string
+	}{
+		{Settings{}, "[100015550000001@lid 15550000001@s.whatsapp.net +15550000001]"},
+		{Settings{Owners: []string{"+15550000002"}}, "[100015550000001@lid 15550000001@s.whatsapp.net +15550000001]"},
+		{Settings{OwnNumber: true}, "[]"},
+		{Settings{OwnNumber: true, Owners: []string{"+15550000002"}}, "[100015550000002@lid 15550000002@s.whatsapp.net +15550000002]"},
+	} {
+		r.w.Use(tc.set)
+		if got := fmt.Sprint(r.w.OwnerChats()); got != tc.want {
+			t.Errorf("%+v: %s, want %s", tc.set, got, tc.want)
+		}
+	}
+	r.device.Unlink()
+	r.waitState(false, "unlinked")
+	for end := time.Now().Add(within); r.w.OwnerChats() != nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("an owner's chat after unlinking")
+		}
+	}
+}
+
 // The assistant's own messages come back from the phone's other devices, and are dropped.
 func TestEchoesAreDropped(t *testing.T) {
 	r := started(t)
@@ -353,6 +388,15 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// edit is a change of message id as phones send it.
+func edit(id, text string) *waE2E.Message {
+	return &waE2E.Message{EditedMessage: &waE2E.FutureProofMessage{Message: &waE2E.Message{
+		ProtocolMessage: &waE2E.ProtocolMessage{
+			Type: waE2E.ProtocolMessage_MESSAGE_EDIT.Enum(), Key: &waCommon.MessageKey{ID: &id}, EditedMessage: say(text),
+		},
+	}}}
+}
+
 func TestKindsOfMessages(t *testing.T) {
 	r := started(t)
 	first := must(r.alice.Send(r.owner, say("first\nline")))
@@ -372,6 +416,9 @@ func TestKindsOfMessages(t *testing.T) {
 			Text: proto.String("❤️"), Key: r.w.session.cli.BuildMessageKey(r.alice.LID, r.alice.LID, first),
 		}}, "[reacts with ❤️]", "[in answer to a message:]\n> first\n> line", true},
 		{&waE2E.Message{EphemeralMessage: &waE2E.FutureProofMessage{Message: say("soon gone")}}, "soon gone", "", false},
+		{edit(first, "/first again"), "[changes a message to:] /first again", "[which was:]\n> first\n> line", true},
+		{edit("3A00", "second"), "[changes a message to:] second", "", true},
+		{r.w.session.cli.BuildRevoke(r.owner.PN, r.alice.PN, first), "[takes a message back]", "[which was:]\n> first\n> line", true},
 		{&waE2E.Message{LocationMessage: &waE2E.LocationMessage{DegreesLatitude: proto.Float64(1), Name: proto.String("x")}}, "[location 1.000000, 0.000000 x]", "", false},
 	} {
 		must(r.alice.Send(r.owner, tc.m))
@@ -380,14 +427,15 @@ func TestKindsOfMessages(t *testing.T) {
 		}
 	}
 	for _, m := range []*waE2E.Message{
-		{ProtocolMessage: &waE2E.ProtocolMessage{Type: waE2E.ProtocolMessage_REVOKE.Enum()}},
+		{ProtocolMessage: &waE2E.ProtocolMessage{Type: waE2E.ProtocolMessage_REVOKE.Enum()}}, // of no message
+		{ProtocolMessage: &waE2E.ProtocolMessage{Type: waE2E.ProtocolMessage_EPHEMERAL_SETTING.Enum(), Key: &waCommon.MessageKey{ID: &first}}},
 		{EditedMessage: &waE2E.FutureProofMessage{Message: say("edited")}},
 		{},
 	} {
 		must(r.alice.Send(r.owner, m))
 	}
 	must(r.alice.Send(r.owner, say("end")))
-	if r.message("end"); len(r.got) != 10 {
+	if r.message("end"); len(r.got) != 13 {
 		t.Errorf("%d messages: %+v", len(r.got), r.got)
 	}
 	if err := r.device.WaitAcknowledged(r.ctx()); err != nil {

@@ -52,7 +52,7 @@ func run(out string, n int) error {
 	}
 	b := &bench{bin: bin, n: n}
 	for _, step := range []func(context.Context) ([]Row, error){
-		b.containers, b.turns, b.tools, b.guard, b.burst, b.languages, b.stranger,
+		b.containers, b.turns, b.programs, b.tools, b.guard, b.burst, b.languages, b.stranger,
 	} {
 		rows, e := step(ctx)
 		b.rows = append(b.rows, rows...)

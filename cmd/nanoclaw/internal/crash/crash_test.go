@@ -286,19 +286,19 @@ func (w *world) cmd(args ...string) *exec.Cmd {
 func (w *world) run(names []string, cuts []cut) {
 	w.t.Logf("%d messages, cuts %+v, runtime %q", len(names), cuts, w.runtime)
 	cuts = append(cuts, cut{})
-	lost := 0 // sends that were begun and had no outcome when a host died
+	lost := make(map[host.TurnID]bool) // whose send was begun and had no outcome when a host died, or when the next one did
 	var status daemon.Status
 	for _, c := range cuts {
 		before, at := len(w.log.String()), 0
 		status = w.host(names, c)
 		for _, t := range w.turns() {
-			for _, r := range t.Replies {
+			for _, r := range t.Replies { // of which there is one, says check
 				if r.State == "sending" {
 					at++
+					lost[t.ID] = true
 				}
 			}
 		}
-		lost += at
 		if strings.Contains(w.log.String()[before:], "killed at "+c.kind) {
 			fired(c.kind)
 			if at == 0 && (c.kind == failpoint.AfterSending || c.kind == failpoint.BeforeSent) {
@@ -306,7 +306,7 @@ func (w *world) run(names []string, cuts []cut) {
 			}
 		}
 	}
-	w.check(names, status, lost)
+	w.check(names, status, len(lost))
 }
 
 // host runs one host until its cut, or until there is nothing left to do.

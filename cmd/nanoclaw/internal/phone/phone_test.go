@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"go.mau.fi/whatsmeow/proto/waCommon"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"google.golang.org/protobuf/proto"
 	_ "modernc.org/sqlite" // the fake's own
@@ -59,6 +60,8 @@ provider = "offline"
 description = "echo"
 prompt = "x"
 agent = "echo"
+budget = { daily_messages = 1000000 } # each host that is killed takes a part of it along
+messages = [ { channel = "whatsapp", chat = "+15550000003", ask = true } ]
 [[routes]]
 channel = "whatsapp"
 chat = "*"
@@ -120,6 +123,7 @@ func (s *safeBuffer) String() string {
 type world struct {
 	t          *testing.T
 	dir, state string
+	cfg        string // the configuration's file
 	s          *fakewa.Server
 	owner      *fakewa.User
 	alice      *fakewa.User
@@ -146,7 +150,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
 	w := &world{
-		t: t, dir: dir, state: filepath.Join(home, "state"), s: s,
+		t: t, dir: dir, state: filepath.Join(home, "state"), cfg: filepath.Join(dir, "nanoclaw.toml"), s: s,
 		owner: s.NewUser("15550000001", "Olga"), alice: s.NewUser("15550000002", "Alice"),
 	}
 	for _, sub := range []string{"skills", "admitted"} {
@@ -170,7 +174,7 @@ func (w *world) ctx() context.Context {
 }
 
 func (w *world) cmd(args ...string) *exec.Cmd {
-	args = append(args, "--config", filepath.Join(w.dir, "nanoclaw.toml"), "--state", w.state, "--runtime", "none")
+	args = append(args, "--config", w.cfg, "--state", w.state, "--runtime", "none")
 	c := exec.Command(filepath.Join(w.dir, "nanoclaw"), args...)
 	c.Env = append(os.Environ(), w.s.Env()...)
 	return c
@@ -185,7 +189,15 @@ func (w *world) says(args ...string) (string, error) {
 // link pairs by code, as somebody would who reads it off the terminal.
 func (w *world) link() {
 	w.t.Helper()
-	c := w.cmd("channel", "add", "whatsapp", "--phone", "+15550000001")
+	if out := w.pairs("channel", "add", "whatsapp", "--phone", "+15550000001"); !strings.Contains(out, "Linked as +15550000001") {
+		w.t.Fatalf("link:\n%s", out)
+	}
+}
+
+// pairs runs a command, types the codes that it shows on the owner's phone, and returns all that it prints.
+func (w *world) pairs(args ...string) string {
+	w.t.Helper()
+	c := w.cmd(args...)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -204,9 +216,10 @@ func (w *world) link() {
 			}
 		}
 	}
-	if err := c.Wait(); err != nil || !strings.Contains(all.String(), "Linked as +15550000001") {
-		w.t.Fatalf("link: %v\n%s\n%s", err, all.String(), w.log.String())
+	if err := c.Wait(); err != nil {
+		w.t.Fatalf("%q: %v\n%s\n%s", args, err, all.String(), w.log.String())
 	}
+	return all.String()
 }
 
 // start runs a host, which may be told where to die.
@@ -242,14 +255,20 @@ func (w *world) died(where string) {
 	}
 }
 
+// device is the host as the service knows it, once it is logged in.
+func (w *world) device() *fakewa.Companion {
+	w.t.Helper()
+	d, err := w.owner.WaitLinked(w.ctx())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
 // caughtUp waits until the host has taken all that was written to it, and answered.
 func (w *world) caughtUp() daemon.Status {
 	w.t.Helper()
-	d, err := w.owner.WaitLinked(w.ctx())
-	if err == nil {
-		err = d.WaitAcknowledged(w.ctx())
-	}
-	if err != nil {
+	if err := w.device().WaitAcknowledged(w.ctx()); err != nil {
 		w.t.Fatal(err)
 	}
 	return w.idle(true)
@@ -349,10 +368,8 @@ func TestFromLinkingToUnlinking(t *testing.T) {
 	}
 	bob := w.s.NewUser("15550000003", "Bob")
 	g := w.s.NewGroup("Family", w.owner, w.alice, bob)
-	for u, text := range map[*fakewa.User]string{bob: "lunch?"} {
-		if _, err := g.Send(u, say(text)); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := g.Send(bob, say("lunch?")); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := g.Send(w.alice, say("@Andy, when?")); err != nil {
 		t.Fatal(err)
@@ -374,11 +391,7 @@ func TestFromLinkingToUnlinking(t *testing.T) {
 	}
 	w.link() // again
 	w.idle(true)
-	d, err := w.owner.WaitLinked(w.ctx())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Unlink()
+	w.device().Unlink()
 	s := w.idle(false)
 	if all := strings.Join(s.Channels, " "); !strings.Contains(all, "unlinked by the phone") {
 		t.Errorf("status: %s", all)
@@ -390,17 +403,29 @@ func TestFromLinkingToUnlinking(t *testing.T) {
 	}
 }
 
-// What came while no host ran gets one answer.
+// What came while no host ran gets one answer, with what was said and what it was changed to.
 func TestBacklogIsOneTurn(t *testing.T) {
 	w := newWorld(t)
 	w.link()
-	for i := range 10 {
+	for i := range 9 {
 		w.writes(w.alice, fmt.Sprint("m", i))
+	}
+	id, err := w.alice.Send(w.owner, say("m9"))
+	if err == nil {
+		_, err = w.alice.Send(w.owner, &waE2E.Message{EditedMessage: &waE2E.FutureProofMessage{Message: &waE2E.Message{
+			ProtocolMessage: &waE2E.ProtocolMessage{
+				Type: waE2E.ProtocolMessage_MESSAGE_EDIT.Enum(), Key: &waCommon.MessageKey{ID: &id}, EditedMessage: say("m10"),
+			},
+		}}})
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	w.start()
 	w.waitReads(w.alice, 1)
 	w.idle(true)
-	if got := reads(w.alice); len(got) != 1 || !strings.HasPrefix(got[0], "Andy: 10 heard; ") {
+	if got := reads(w.alice); len(got) != 1 || !strings.HasPrefix(got[0], "Andy: 11 heard; ") ||
+		!strings.Contains(got[0], "[changes a message to:] m10\n\n[which was:]\n> m9") {
 		t.Fatalf("alice reads %q", got)
 	}
 }

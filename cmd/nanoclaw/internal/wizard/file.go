@@ -19,11 +19,11 @@ import (
 	"github.com/nanoclaw/nanoclaw/host/config"
 )
 
-// shipped is the nanoclaw.toml at the top of the source, which a file of a package cannot embed from
+// Shipped is the nanoclaw.toml at the top of the source, which a file of a package cannot embed from
 // there; a test fails when they differ.
 //
 //go:embed shipped.toml
-var shipped string
+var Shipped string
 
 // edit sets a key of a table of nanoclaw.toml to a value in TOML; "" makes a comment of it.
 type edit struct{ table, key, value string }
@@ -85,7 +85,7 @@ func (e edit) apply(text string) string {
 func (w *Wizard) read(context.Context) (done bool, err error) {
 	b, err := os.ReadFile(w.Config)
 	if errors.Is(err, fs.ErrNotExist) {
-		w.old = shipped
+		w.old = Shipped
 		return false, w.findPlugins("plugins")
 	}
 	if err != nil {

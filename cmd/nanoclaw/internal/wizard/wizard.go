@@ -55,6 +55,7 @@ var Flags = []Option{
 	{"name", "what the assistant is called"},
 	{"write", "write the file though it changes one that is there: yes or no"},
 	{"whatsapp", "pair WhatsApp: yes or no"},
+	{"phone", "number of the phone to pair: shows a code to type there in place of one to scan"},
 	{"main-chat", "the WhatsApp chat that the main role answers"},
 	{"service", "install the service: yes or no"},
 	{"message", "the first message"},
@@ -65,12 +66,12 @@ type Wizard struct {
 	Config    string            // the file to make or change; absolute
 	Plugins   string            // where the bundled skills are; "" = nowhere
 	Sandboxed bool              // in a Docker Sandbox already
+	Sandboxes bool              // a program that makes them is here
 	Given     map[string]string // answers by flag
 
 	Ask     func(context.Context, Question) (string, error) // nil: nobody is there; defaults are taken
 	Say     func(string)
 	Env     func(string) string
-	Look    func(program string) (string, error)
 	Has     func(command ...string) bool                           // does this program have such a command?
 	Program func(ctx context.Context, args ...string) error        // runs it, at the same terminal
 	Chat    func(ctx context.Context, text string) (string, error) // says it to the assistant
@@ -79,6 +80,7 @@ type Wizard struct {
 	Load    func(path string) (*config.Config, error)
 	Try     func(ctx context.Context, cfg *config.Config, key string) error // one call of the model
 	Keep    func(cfg *config.Config, name, key string) error                // as a secret
+	Linked  func(context.Context) (number string, err error)                // of the phone; "" = none
 
 	had   bool // there was a file
 	old   string
@@ -167,18 +169,7 @@ func (w *Wizard) confirm(ctx context.Context, flag, title, help, unasked string)
 
 // sandbox comes first: what is set up outside of one would have to be set up again in it.
 func (w *Wizard) sandbox(ctx context.Context) (done bool, err error) {
-	command := ""
-	for _, c := range []string{"sbx", "docker sandbox"} {
-		name, _, plugin := strings.Cut(c, " ")
-		_, missing := w.Look(name)
-		if plugin && missing == nil {
-			_, missing = w.Look("docker-sandbox") // a plugin of the docker CLI
-		}
-		if missing == nil && command == "" {
-			command = c
-		}
-	}
-	if w.Sandboxed || command == "" {
+	if w.Sandboxed || !w.Sandboxes {
 		return false, nil
 	}
 	yes, err := w.confirm(ctx, "sandbox", "Run NanoClaw in a Docker Sandbox?",
@@ -186,10 +177,10 @@ func (w *Wizard) sandbox(ctx context.Context) (done bool, err error) {
 	if err != nil || !yes {
 		return false, err
 	}
-	if w.Has("sandbox") {
-		return true, w.Program(ctx, "sandbox")
+	if err := w.Program(ctx, "sandbox", "up"); err != nil {
+		return false, err
 	}
-	w.Say("Start one with this directory in it, and run 'nanoclaw setup' there:\n\n  " + command + " run shell .\n")
+	w.Say("\nThe rest is set up in it: 'nanoclaw sandbox shell', and there 'bin/nanoclaw setup'.")
 	return true, nil
 }
 
@@ -254,13 +245,25 @@ func (w *Wizard) whatsapp(ctx context.Context) (done bool, err error) {
 	if err != nil || !yes {
 		return false, err
 	}
-	if err := w.Program(ctx, "channel", "add", "whatsapp"); err != nil {
+	number, err := w.Linked(ctx)
+	if err == nil && number == "" {
+		args := []string{"channel", "add", "whatsapp"}
+		if phone := w.Given["phone"]; phone != "" {
+			args = append(args, "--phone", phone)
+		}
+		if err = w.Program(ctx, args...); err == nil {
+			number, err = w.Linked(ctx)
+		}
+	} else if err == nil {
+		w.Say("WhatsApp is linked as " + number + " already.")
+	}
+	if err != nil {
 		return false, err
 	}
 	chat, err := w.ask(ctx, Question{
-		Flag: "main-chat", Title: "Which chat is the main one?", Default: "later",
-		Help: "An ID of 'nanoclaw channel chats', your own number, or \"later\": " +
-			"'nanoclaw route add whatsapp CHAT main' does it then.",
+		Flag: "main-chat", Title: "Which chat is the main one?", Default: number,
+		Help: "The number that was linked is what you write to yourself there. Else an ID of 'nanoclaw channel chats', " +
+			"or \"later\": 'nanoclaw route add whatsapp CHAT main' does it then.",
 		Check: plain(200),
 	})
 	if chat = strings.TrimSpace(chat); err != nil || chat == "later" {

@@ -35,10 +35,9 @@ func newLab(t *testing.T, given map[string]string) *lab {
 	do := func(what string) error { l.did = append(l.did, what); return nil }
 	l.Wizard = &Wizard{
 		Config: filepath.Join(t.TempDir(), "etc", "nanoclaw.toml"), Plugins: dir, Given: given,
-		Say:  func(s string) { fmt.Fprintln(&l.said, s) },
-		Env:  func(string) string { return "" },
-		Look: func(string) (string, error) { return "", os.ErrNotExist },
-		Has:  func(...string) bool { return false },
+		Say: func(s string) { fmt.Fprintln(&l.said, s) },
+		Env: func(string) string { return "" },
+		Has: func(...string) bool { return false },
 		Program: func(_ context.Context, args ...string) error {
 			return do(strings.Join(args, " "))
 		},
@@ -53,6 +52,12 @@ func newLab(t *testing.T, given map[string]string) *lab {
 			return nil
 		},
 		Keep: func(_ *config.Config, name, key string) error { l.kept = name + "=" + key; return nil },
+		Linked: func(context.Context) (string, error) {
+			if slices.ContainsFunc(l.did, func(s string) bool { return strings.HasPrefix(s, "channel add") }) {
+				return "+15550000001", nil
+			}
+			return "", nil
+		},
 	}
 	return l
 }
@@ -101,7 +106,7 @@ func (l *lab) fails(want ...string) {
 // TestShippedIsTheShippedFile: the copy that travels in the program.
 func TestShippedIsTheShippedFile(t *testing.T) {
 	b, err := os.ReadFile("../../../../nanoclaw.toml")
-	if err != nil || string(b) != shipped {
+	if err != nil || string(b) != Shipped {
 		t.Fatalf("%v; nanoclaw.toml was changed: cp nanoclaw.toml cmd/nanoclaw/internal/wizard/shipped.toml", err)
 	}
 }
@@ -109,7 +114,7 @@ func TestShippedIsTheShippedFile(t *testing.T) {
 // TestAtMostTenAnswers: everything that can be asked is asked.
 func TestAtMostTenAnswers(t *testing.T) {
 	l := newLab(t, nil)
-	l.Look = func(string) (string, error) { return "/bin/x", nil }
+	l.Sandboxes = true
 	l.Has = func(command ...string) bool { return command[0] == "channel" }
 	up := false
 	l.Docker = func(context.Context) error {
@@ -202,6 +207,36 @@ func TestUnattended(t *testing.T) {
 				t.Errorf("left behind: %q", left)
 			}
 		})
+	}
+}
+
+// TestWhatsAppUnattended: the main chat is what the owner writes to himself unless a flag says otherwise, and
+// a phone that is linked already is no failure.
+func TestWhatsAppUnattended(t *testing.T) {
+	for _, tc := range []struct {
+		given map[string]string
+		want  []string
+	}{
+		{map[string]string{"phone": "+15550000001"}, []string{"channel add whatsapp --phone +15550000001", "route add whatsapp +15550000001 main"}},
+		{map[string]string{"main-chat": "1@g.us"}, []string{"channel add whatsapp", "route add whatsapp 1@g.us main"}},
+		{map[string]string{"main-chat": "later"}, []string{"channel add whatsapp"}},
+	} {
+		tc.given["whatsapp"] = "yes"
+		l := newLab(t, tc.given)
+		l.Has = func(c ...string) bool { return c[0] == "channel" }
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := append(tc.want, "say what is 6*7"); !slices.Equal(l.did, want) {
+			t.Errorf("did %q, want %q", l.did, want)
+		}
+		before := len(l.did)
+		if err := l.Run(t.Context()); err != nil { // again
+			t.Fatal(err)
+		}
+		if did := strings.Join(l.did[before:], ", "); strings.Contains(did, "channel add") || !strings.Contains(l.said.String(), "linked as +15550000001 already") {
+			t.Errorf("the second time: %s\n%s", did, l.said.String())
+		}
 	}
 }
 
@@ -377,31 +412,19 @@ func TestOwnFiles(t *testing.T) {
 	}
 }
 
-// TestSandbox: offered first where there is one; its command is said, or run where there is such.
+// TestSandbox: offered first where there is one; the rest is set up in it.
 func TestSandbox(t *testing.T) {
 	for name, tc := range map[string]struct {
-		programs []string
-		inside   bool
-		command  bool
-		say      string
-		did      string
+		here, inside bool
+		say, did     string
 	}{
-		"sbx":            {programs: []string{"sbx", "docker"}, say: "sbx run shell"},
-		"docker sandbox": {programs: []string{"docker", "docker-sandbox"}, say: "docker sandbox run shell"},
-		"docker alone":   {programs: []string{"docker"}, did: "say what is 6*7"},
-		"inside":         {programs: []string{"sbx"}, inside: true, did: "say what is 6*7"},
-		"our own":        {programs: []string{"sbx"}, command: true, did: "sandbox"},
+		"there is one": {here: true, did: "sandbox up", say: "nanoclaw sandbox shell"},
+		"none":         {did: "say what is 6*7"},
+		"inside":       {here: true, inside: true, did: "say what is 6*7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, map[string]string{"sandbox": "yes"})
-			l.Sandboxed = tc.inside
-			l.Look = func(name string) (string, error) {
-				if slices.Contains(tc.programs, name) {
-					return name, nil
-				}
-				return "", os.ErrNotExist
-			}
-			l.Has = func(c ...string) bool { return tc.command && c[0] == "sandbox" }
+			l.Sandboxed, l.Sandboxes = tc.inside, tc.here
 			if err := l.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}

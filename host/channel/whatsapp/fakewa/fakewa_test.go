@@ -187,7 +187,10 @@ func (h *harness) pairQR(owner *User) *Companion {
 	}
 	waitEvent(h, "PairSuccess", any1[*events.PairSuccess])
 	waitEvent(h, "Connected", any1[*events.Connected])
-	if err = dev.WaitLinked(ctx); err != nil {
+	if err = dev.WaitLinked(ctx); err == nil {
+		err = dev.WaitAcknowledged(ctx) // what a phone says first
+	}
+	if err != nil {
 		h.t.Fatal(err)
 	}
 	return dev

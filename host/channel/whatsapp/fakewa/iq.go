@@ -132,11 +132,15 @@ func (c *conn) handleEncrypt(n *waBinary.Node, typ string) {
 		}
 		c.reply(n, waBinary.Node{Tag: "count", Attrs: waBinary.Attrs{"value": count}})
 	case typ == "set" && child(n, "list") != nil:
+		fresh := len(c.dev.prekeys) == 0
 		for _, k := range child(n, "list").GetChildren() {
 			c.dev.prekeys = append(c.dev.prekeys, publicPreKey{id: bytesOf(child(&k, "id")), pub: bytesOf(child(&k, "value"))})
 		}
 		c.dev.setSignedPreKey(child(n, "skey"))
 		c.reply(n)
+		if fresh {
+			c.dev.user.greet(c.dev)
+		}
 	case typ == "get" && child(n, "key") != nil:
 		var users []waBinary.Node
 		for _, u := range child(n, "key").GetChildren() {

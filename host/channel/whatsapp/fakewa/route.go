@@ -15,13 +15,15 @@ func (s *Server) route(c *conn, n *waBinary.Node) {
 	to, _ := n.Attrs["to"].(types.JID)
 	ack := waBinary.Attrs{"class": "message", "id": id, "from": to, "t": now()}
 	if parts := child(n, "participants"); parts != nil {
+		done := map[types.JID]bool{} // whatsmeow names the account twice in its chat with itself
 		for _, p := range parts.GetChildren() {
 			jid, _ := p.Attrs["jid"].(types.JID)
 			enc := child(&p, "enc")
 			u := s.user(jid)
-			if u == nil || enc == nil {
+			if u == nil || enc == nil || done[jid] {
 				continue
 			}
+			done[jid] = true
 			if jid.Device != 0 { // another real client: forward the ciphertext
 				if d := u.companions[jid.Device]; d != nil {
 					a := waBinary.Attrs{
@@ -38,6 +40,10 @@ func (s *Server) route(c *conn, n *waBinary.Node) {
 			raw, err := u.decrypt(c.dev, enc)
 			if err != nil {
 				s.Logf("%s could not decrypt %s: %v", u.Name, id, err)
+				if !u.retried[id] && to.Server != types.GroupServer {
+					u.retried[id] = true
+					u.requestRetry(c.dev, id)
+				}
 				continue
 			}
 			msg := &waE2E.Message{}
@@ -127,20 +133,24 @@ func (u *User) RequestRetry(to *User, id string) error {
 	u.s.mu.Lock()
 	defer u.s.mu.Unlock()
 	for _, d := range to.companions {
-		_ = u.dev.Sessions.DeleteSession(context.Background(), d.LID().SignalAddress().String())
-		bundle := u.s.bundleNode(u.LID)
-		kids := bundle.GetChildren()
-		d.deliver(
-			waBinary.Node{
-				Tag:   "receipt",
-				Attrs: waBinary.Attrs{"id": id, "from": u.LID, "type": "retry", "t": now()},
-				Content: []waBinary.Node{
-					{Tag: "retry", Attrs: waBinary.Attrs{"count": "1", "id": id, "t": now(), "v": "1"}},
-					kids[0],
-					{Tag: "keys", Content: kids[1:]},
-				},
-			},
-		)
+		u.requestRetry(d, id)
 	}
 	return nil
+}
+
+func (u *User) requestRetry(d *Companion, id string) {
+	_ = u.dev.Sessions.DeleteSession(context.Background(), d.LID().SignalAddress().String())
+	bundle := u.s.bundleNode(u.LID)
+	kids := bundle.GetChildren()
+	d.deliver(
+		waBinary.Node{
+			Tag:   "receipt",
+			Attrs: waBinary.Attrs{"id": id, "from": u.LID, "type": "retry", "t": now()},
+			Content: []waBinary.Node{
+				{Tag: "retry", Attrs: waBinary.Attrs{"count": "1", "id": id, "t": now(), "v": "1"}},
+				kids[0],
+				{Tag: "keys", Content: kids[1:]},
+			},
+		},
+	)
 }

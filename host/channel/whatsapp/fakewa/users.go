@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,8 +30,9 @@ type User struct {
 	garble     int // corrupt this many outgoing ciphertexts
 
 	sent     map[string]sentMessage
-	Inbox    []Received // decrypted messages that reached this user's phone
-	Receipts []Receipt  // receipts that reached this user's phone
+	retried  map[string]bool // messages that the phone could not decrypt, and asked for again
+	Inbox    []Received      // decrypted messages that reached this user's phone
+	Receipts []Receipt       // receipts that reached this user's phone
 }
 
 type sentMessage struct {
@@ -116,6 +118,7 @@ func (s *Server) NewUser(phone, name string) *User {
 		s: s, Name: name, PN: types.NewJID(phone, types.DefaultUserServer),
 		LID:        types.NewJID("1000"+phone, types.HiddenUserServer),
 		companions: map[uint16]*Companion{}, nextDevice: 1, dev: s.db.NewDevice(), sent: map[string]sentMessage{},
+		retried: map[string]bool{},
 	}
 	id := u.PN
 	u.dev.ID, u.dev.LID, u.dev.PushName = &id, u.LID, name
@@ -138,9 +141,10 @@ type Addressing int
 
 // Ways to address.
 const (
-	AsLID    Addressing = iota // from=lid, sender_pn=pn (what WhatsApp sends today)
-	AsPN                       // from=pn, sender_lid=lid (older chats)
-	AsPNOnly                   // from=pn with no LID hint at all
+	AsLID     Addressing = iota // from=lid, sender_pn=pn (what WhatsApp sends today)
+	AsPN                        // from=pn, sender_lid=lid (older chats)
+	AsPNOnly                    // from=pn with no LID hint at all
+	AsLIDOnly                   // from=lid with no hint of the number
 )
 
 // Send delivers msg from u's phone to every companion of `to`.
@@ -185,6 +189,8 @@ func (u *User) sendAs(to *User, id string, msg *waE2E.Message, mode Addressing) 
 			attrs["from"], attrs["sender_lid"], attrs["addressing_mode"] = u.PN, u.LID, "pn"
 		case AsPNOnly:
 			attrs["from"] = u.PN
+		case AsLIDOnly:
+			attrs["from"], attrs["addressing_mode"] = u.LID, "lid"
 		}
 		if u == to { // the owner's own phone: peer/self message
 			attrs["recipient"] = u.LID
@@ -199,6 +205,23 @@ func (u *User) sendAs(to *User, id string, msg *waE2E.Message, mode Addressing) 
 func (u *User) SendPeer(d *Companion, msg *waE2E.Message) error {
 	u.s.mu.Lock()
 	defer u.s.mu.Unlock()
+	return u.sendSelf(d, msg, waBinary.Attrs{"category": "peer"})
+}
+
+// greet is the first thing that a phone tells a device that it has linked, so that the two have a session
+// before anybody writes to himself. It is no peer message as a phone's is: whatsmeow answers those on a
+// goroutine of its own, and has a data race there when the device is unlinked meanwhile. Lock held.
+func (u *User) greet(d *Companion) {
+	err := u.sendSelf(d, &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
+		Type: waE2E.ProtocolMessage_INITIAL_SECURITY_NOTIFICATION_SETTING_SYNC.Enum(),
+	}}, nil)
+	if err != nil {
+		u.s.Logf("greeting: %v", err)
+	}
+}
+
+// sendSelf is what a phone says to a device of its own. Lock held.
+func (u *User) sendSelf(d *Companion, msg *waE2E.Message, more waBinary.Attrs) error {
 	raw, err := proto.Marshal(msg)
 	if err != nil {
 		return err
@@ -207,11 +230,11 @@ func (u *User) SendPeer(d *Companion, msg *waE2E.Message) error {
 	if err != nil {
 		return err
 	}
-	d.deliver(waBinary.Node{Tag: "message", Attrs: waBinary.Attrs{
-		"id": "3A" + strings.ToUpper(
-			hex.EncodeToString(randomBytes(9)),
-		), "t": now(), "from": u.PN, "type": "text", "category": "peer",
-	}, Content: []waBinary.Node{enc}})
+	attrs := waBinary.Attrs{
+		"id": "3A" + strings.ToUpper(hex.EncodeToString(randomBytes(9))), "t": now(), "from": u.PN, "type": "text",
+	}
+	maps.Copy(attrs, more)
+	d.deliver(waBinary.Node{Tag: "message", Attrs: attrs, Content: []waBinary.Node{enc}})
 	return nil
 }
 

@@ -67,8 +67,9 @@ func boot() {
 		}
 	}
 	// Docker looks at a control group of its own, as a service has, for which limits there are.
-	if err := errors.Join(os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+cpu +cpuset +io +memory +pids"), 0),
-		os.Mkdir(group, 0o755)); err != nil {
+	all := []byte("+cpu +cpuset +io +memory +pids")
+	err := errors.Join(os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", all, 0), os.Mkdir(group, 0o755))
+	if err != nil {
 		fmt.Println("control groups:", err)
 	}
 	c := exec.Command("/proc/self/exe", "steps")
@@ -188,7 +189,8 @@ func docker(ctx context.Context) (any, error) {
 	if _, err := l.Read(make([]byte, 4096)); err != nil {
 		return nil, fmt.Errorf("dockerd is not ready: %w: %s", err, read(log.Name()))
 	}
-	return run(ctx, "", "docker", "info", "--format", "{{.ServerVersion}} {{.Driver}} cgroup{{.CgroupVersion}} {{.SecurityOptions}}")
+	return run(ctx, "", "docker", "info", "--format",
+		"{{.ServerVersion}} {{.Driver}} cgroup{{.CgroupVersion}} {{.SecurityOptions}}")
 }
 
 // run returns what a command writes to stdout, and what it says besides when it fails.
