@@ -104,6 +104,16 @@ func steps() {
 	}{
 		{"machine", machine},
 		{"docker", docker},
+		{"image", func(ctx context.Context) (any, error) {
+			return run(ctx, "", "sh", "-c", "tar -C "+payload+" -c guest | docker import - guest")
+		}},
+		{"hardened", func(ctx context.Context) (any, error) {
+			return container(ctx, token, "--network", "none", "--cap-drop", "ALL", "--user", "10001", "--read-only")
+		}},
+		{"weakened", func(ctx context.Context) (any, error) {
+			return container(ctx, token, "--network", "host", "--privileged", "--pid", "host", "-v", "/:/host")
+		}},
+		{"after", func(context.Context) (any, error) { return read(escaped + token), nil }},
 		{"answer", func(ctx context.Context) (any, error) {
 			return run(ctx, "/calc 6*7\n", append(nanoclaw, "chat")...)
 		}},
@@ -121,16 +131,6 @@ func steps() {
 		{"containment", func(ctx context.Context) (any, error) {
 			return run(ctx, "", payload+"/container.test", "-test.v", "-test.run", "^(TestContainment|TestHardening)$")
 		}},
-		{"image", func(ctx context.Context) (any, error) {
-			return run(ctx, "", "sh", "-c", "tar -C "+payload+" -c guest | docker import - guest")
-		}},
-		{"hardened", func(ctx context.Context) (any, error) {
-			return container(ctx, token, "--network", "none", "--cap-drop", "ALL", "--user", "10001", "--read-only")
-		}},
-		{"weakened", func(ctx context.Context) (any, error) {
-			return container(ctx, token, "--network", "host", "--privileged", "--pid", "host", "-v", "/:/host")
-		}},
-		{"after", func(context.Context) (any, error) { return read(escaped + token), nil }},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 		began := time.Now()
@@ -224,7 +224,7 @@ type attempt struct {
 }
 
 // escape writes a file into the machine's root and reads a file of it, by a bind mount and by the root
-// of process 1, and then looks through everything that is there for canaries.
+// of process 1, and then looks through both disks for canaries.
 func escape(token string) attempt {
 	a := attempt{BootID: read("/proc/sys/kernel/random/boot_id"), Found: map[string]string{}}
 	for _, root := range []string{"/host", "/proc/1/root"} {
@@ -236,21 +236,30 @@ func escape(token string) attempt {
 		}
 		a.Secret += read(root + secret)
 	}
-	filepath.WalkDir("/host", func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
+	for _, disk := range []string{"/host", "/host" + payload} {
+		filepath.WalkDir(disk, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return nil
+			case d.IsDir() && device(path) != device(disk): // such as /proc, where reads never end
+				return filepath.SkipDir
+			case !d.Type().IsRegular():
+				return nil
+			}
+			if found := search(path); found != "" {
+				a.Found[path] = found
+			}
 			return nil
-		case path == "/host/proc" || path == "/host/sys":
-			return filepath.SkipDir
-		case !d.Type().IsRegular():
-			return nil
-		}
-		if found := search(path); found != "" {
-			a.Found[path] = found
-		}
-		return nil
-	})
+		})
+	}
 	return a
+}
+
+// device is what a file is on.
+func device(path string) uint64 {
+	var st syscall.Stat_t
+	syscall.Stat(path, &st)
+	return st.Dev
 }
 
 // search returns the first canary in a file.
