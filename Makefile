@@ -22,7 +22,7 @@ STAGE := stage() { local TIMEFORMAT="  %1R s  $$1"; shift; time "$$@"; }; stage
 
 CRASHES ?= 200
 
-.PHONY: audit help build skills run test test-all test-claude soak test-gvisor gvisor-short gvisor test-engine29 engine29 check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
+.PHONY: audit help build skills run test test-all test-claude soak test-gvisor test-vm gvisor-short gvisor test-engine29 engine29 check toolchains format vet dead tidy cross bench lines fuzz clean go docker race FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -121,6 +121,14 @@ test-engine29: build docker toolchains engine29 ## the suites that run agents, o
 
 gvisor-short: gvisor ## of them: containment and a real runner
 	@$(STAGE) gvisor-short $(ON_GVISOR) -timeout 10m -run '^(TestContainment|TestRealRunner)$$' ./host/container ./host/agent
+
+test-vm: build ## boot a virtual machine (QEMU, no KVM) with Docker and NanoClaw, break out of a container in it
+	@type qemu-system-x86_64 debootstrap mkfs.ext4 >/dev/null 2>&1 || { \
+		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || { \
+			echo "make: as root on Debian: apt-get install qemu-system-x86 debootstrap e2fsprogs" >&2; exit 1; }; \
+		echo "installing QEMU, debootstrap and e2fsprogs"; export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; \
+		apt-get -qq install -y --no-install-recommends qemu-system-x86 debootstrap e2fsprogs </dev/null >/dev/null; }
+	@$(STAGE) test-vm env NANOCLAW_TEST_VM=1 go test -count=1 -timeout 100m -v -run '^TestVM$$' ./cmd/nanoclaw/internal/vm
 
 # The race detector needs a C compiler.
 race: | go

@@ -31,10 +31,12 @@ import (
 // patience is how long a test waits for what should take much less.
 const patience = 30 * time.Second
 
-// probe is the program that runs in test containers, built once.
+// probe is the program that runs in test containers, built once, or named by NANOCLAW_TEST_PROBE
+// where there is no Go.
 var probe struct {
 	sync.Once
 	path string
+	dir  string // to be removed
 	err  error
 }
 
@@ -45,7 +47,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if probe.path != "" {
 		removeImages()
-		os.RemoveAll(filepath.Dir(probe.path))
+		os.RemoveAll(probe.dir)
 	}
 	os.Exit(code)
 }
@@ -53,13 +55,17 @@ func TestMain(m *testing.M) {
 func probePath(t testing.TB) string {
 	t.Helper()
 	probe.Do(func() {
+		if given := os.Getenv("NANOCLAW_TEST_PROBE"); given != "" {
+			probe.path = given
+			return
+		}
 		dir, err := os.MkdirTemp("", "probe-")
 		if err != nil {
 			probe.err = err
 			return
 		}
 		os.Chmod(dir, 0o755)
-		probe.path = filepath.Join(dir, "probe")
+		probe.dir, probe.path = dir, filepath.Join(dir, "probe")
 		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", probe.path, "./testdata/probe")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -173,7 +173,8 @@ var processAttempts = []attempt{
 			fds[i], _ = os.Readlink(fds[i])
 		}
 		return blockedUnless(others(fds, func(to string) bool { // Go's own: its pipes, and the CPU limit that it reads
-			return to == "" || to == "/dev/null" || strings.Contains(to, ":") || strings.HasPrefix(to, "/sys/fs/cgroup/cpu/")
+			return to == "" || to == "/dev/null" || strings.Contains(to, ":") ||
+				strings.HasPrefix(to, "/sys/fs/cgroup/cpu/") || to == "/sys/fs/cgroup/cpu.max"
 		}))
 	}},
 	{"proc.setuid-file", func() error {
