@@ -110,11 +110,11 @@ engine29: | go
 			github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24; }
 
 test-engine29: build docker toolchains engine29 ## the suites that run agents, on Docker Engine 29 with its containerd image store
-	@mkdir -p $(ENGINE29_AT); unshare --net env PATH=$(ENGINE29):$$PATH $(ENGINE29)/dockerd --bridge none --iptables=false \
-		--ip6tables=false --data-root /var/lib/nanoclaw-engine29 --exec-root $(ENGINE29_AT) --pidfile $(ENGINE29_AT)/pid \
+	@mkdir -p $(ENGINE29_AT); unshare --net env PATH=$(ENGINE29):$$PATH $(ENGINE29)/dockerd --iptables=false --ip6tables=false \
+		--data-root /var/lib/nanoclaw-engine29 --exec-root $(ENGINE29_AT) --pidfile $(ENGINE29_AT)/pid \
 		-H unix://$(ENGINE29_AT)/docker.sock >$(ENGINE29)/dockerd.log 2>&1 & daemon=$$!; \
 	trap 'kill $$daemon; wait $$daemon || true' EXIT; \
-	export DOCKER_HOST=unix://$(ENGINE29_AT)/docker.sock DOCKER_API_VERSION=1.44; \
+	export DOCKER_HOST=unix://$(ENGINE29_AT)/docker.sock; \
 	for i in $$(seq 60); do [ -S $(ENGINE29_AT)/docker.sock ] && docker version >/dev/null 2>&1 && break; sleep 1; done; \
 	docker version --format 'Engine {{.Server.Version}}, API {{.Server.APIVersion}}'; docker info --format '{{.Driver}} {{.DriverStatus}}'; \
 	$(STAGE) test-engine29 go test -count=1 -short -timeout 40m ./host/container ./host/agent ./cmd/nanoclaw

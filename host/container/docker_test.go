@@ -691,6 +691,9 @@ func TestOrdinaryUser(t *testing.T) {
 	if err != nil {
 		t.Skip("no socket to be in the group of: ", err)
 	}
+	if at, _, err := Endpoint(); err != nil || at != "unix://"+defaultSocket {
+		t.Skipf("the tests use the daemon at %s", at)
+	}
 	d, image := engine(t)
 	ws := t.TempDir()
 	if err := errors.Join(os.Chmod(ws, 0o700), os.Chown(ws, 12345, 12345)); err != nil {

@@ -11,11 +11,14 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	waBinary "go.mau.fi/whatsmeow/binary"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nanoclaw/nanoclaw/host"
 )
@@ -287,5 +290,23 @@ func TestProxy(t *testing.T) {
 	r.start()
 	if len(through) < 2 || through[0] != "web.whatsapp.com:443" {
 		t.Errorf("through the proxy: %v", through)
+	}
+}
+
+// Several programs may make the same keys at once: a host that starts, and 'channel add'.
+func TestKeysAreMadeOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "whatsapp.db")
+	var g errgroup.Group
+	for range 8 {
+		g.Go(func() error {
+			k, err := openKeys(t.Context(), path, hclog.NewNullLogger())
+			if err == nil {
+				k.close()
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
 	}
 }

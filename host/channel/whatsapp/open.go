@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -66,6 +67,15 @@ func openKeys(ctx context.Context, path string, log hclog.Logger) (_ *keys, err 
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)"+
 		"&_pragma=journal_mode("+journal+")&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)")
 	if err != nil {
+		return nil, fmt.Errorf("whatsapp: %w", err)
+	}
+	dir, err := os.Open(filepath.Dir(path)) // the library makes its tables in steps: one process at a time
+	if err == nil {
+		defer dir.Close()
+		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		db.Close()
 		return nil, fmt.Errorf("whatsapp: %w", err)
 	}
 	k := &keys{db: db}
