@@ -164,6 +164,20 @@ func TestBudgets(t *testing.T) {
 	spend(host.BudgetTokens, 10, 10, nil)
 }
 
+// TestKilledHostsSpendNothing: however often a host is killed after one message, no more than that is counted.
+func TestKilledHostsSpendNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	for n := range int64(40) { // more often than there are parts
+		s := open(t, path) // none is closed before the end
+		if err := s.Spend(t.Context(), "web", host.BudgetMessages, 1, 100); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Spent(t.Context(), "web", host.BudgetMessages); got != n+1 || err != nil {
+			t.Fatalf("%d of %d: %v", got, n+1, err)
+		}
+	}
+}
+
 // TestBudgetIsHard: whoever spends at once, the limit holds.
 func TestBudgetIsHard(t *testing.T) {
 	s := fresh(t)

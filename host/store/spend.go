@@ -52,7 +52,7 @@ func (s *Store) Spend(ctx context.Context, role host.RoleName, b host.Budget, n,
 	}
 	l.limit = limit
 	defer func() { s.leases[account{role, b}] = l }()
-	if limit > 0 && b != host.BudgetTokens && n > 0 {
+	if limit > 0 && n > 0 && (b == host.BudgetRequests || b == host.BudgetBytesOut) { // there are few of the others
 		if l.left < n {
 			part := limit/leaseParts + n
 			switch err := s.count(ctx, role, b, l.period, part, limit); {
