@@ -66,6 +66,7 @@ export PATH := $(PATH):$(CURDIR)/bin/toolchains/node_modules/.bin
 
 test: build docker race toolchains ## every test, those that need Docker included
 	@$(STAGE) test go test -race -short -timeout 30m ./...
+	@$(STAGE) "test, without -race" go test -run '^TestAmbiguousSend$$' ./host/channel/whatsapp/fakewa
 
 test-all: build docker race toolchains ## what takes longer too: long tests, and each fuzz target for FUZZTIME
 	@$(STAGE) test-all go test -race -timeout 60m ./...
@@ -102,6 +103,7 @@ engine29: | go
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make: test-engine29 needs root, on Debian" >&2; exit 1; }
 	@export GOBIN=$(ENGINE29) DEBIAN_FRONTEND=noninteractive; [ -x $(ENGINE29)/dockerd ] || { \
 		echo "building Engine 29 (some minutes)"; \
+		apt-get -qq update; \
 		apt-get -qq install -y --no-install-recommends libseccomp-dev pkg-config gcc libc6-dev util-linux </dev/null >/dev/null; \
 		CGO_ENABLED=1 go install -tags seccomp github.com/opencontainers/runc@v1.5.2; \
 		CGO_ENABLED=0 go install github.com/containerd/containerd/v2/cmd/containerd@v2.4.2 \

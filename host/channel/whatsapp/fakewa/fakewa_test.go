@@ -731,6 +731,9 @@ func TestFakeRefuses(t *testing.T) {
 // whatsmeow resends the identical frame after reconnecting, so the recipient's
 // ratchet rejects the copy; a second cut surfaces as an error to the caller.
 func TestAmbiguousSend(t *testing.T) {
+	if raced {
+		t.Skip("the library has a data race there (exsync.Event.GetChan); make test runs it without the detector")
+	}
 	s := newServer(t)
 	owner, alice := s.NewUser("15550000001", "Owner"), s.NewUser("15550000002", "Alice")
 	h := newHarness(t, s)
@@ -739,7 +742,18 @@ func TestAmbiguousSend(t *testing.T) {
 	if _, err := h.cli.SendMessage(h.ctx(), alice.PN, text("one cut")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := alice.WaitMessage(h.ctx(), 0); err != nil {
+	s.CutBeforeAck(2)
+	_, err := h.cli.SendMessage(h.ctx(), alice.PN, text("two cuts"))
+	if err == nil {
+		t.Fatal("expected an error")
+	}
+	t.Logf("after two cuts the caller gets: %v", err)
+	if _, err = alice.WaitMessage(h.ctx(), 1); err != nil {
 		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(alice.Inbox) != 2 {
+		t.Fatalf("alice has %d messages", len(alice.Inbox))
 	}
 }

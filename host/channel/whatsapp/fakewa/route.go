@@ -2,6 +2,8 @@ package fakewa
 
 import (
 	"context"
+	"slices"
+	"strconv"
 
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/proto/waE2E"
@@ -37,18 +39,8 @@ func (s *Server) route(c *conn, n *waBinary.Node) {
 				}
 				continue
 			}
-			raw, err := u.decrypt(c.dev, enc)
-			if err != nil {
-				s.Logf("%s could not decrypt %s: %v", u.Name, id, err)
-				if !u.retried[id] && to.Server != types.GroupServer {
-					u.retried[id] = true
-					u.requestRetry(c.dev, id)
-				}
-				continue
-			}
-			msg := &waE2E.Message{}
-			if err = proto.Unmarshal(raw, msg); err != nil {
-				s.Logf("%s got a bad protobuf in %s: %v", u.Name, id, err)
+			msg := u.open(c.dev, id, to, enc)
+			if msg == nil {
 				continue
 			}
 			if to.Server == types.GroupServer {
@@ -62,10 +54,7 @@ func (s *Server) route(c *conn, n *waBinary.Node) {
 		}
 	} else if enc, u := child(n, "enc"), s.user(to); enc != nil && u != nil && to.Device == 0 {
 		// Addressed to one device: a retry, or a peer message to the own phone.
-		msg := &waE2E.Message{}
-		if raw, err := u.decrypt(c.dev, enc); err != nil {
-			s.Logf("%s could not decrypt %s: %v", u.Name, id, err)
-		} else if proto.Unmarshal(raw, msg) == nil {
+		if msg := u.open(c.dev, id, to, enc); msg != nil {
 			typ, _ := enc.Attrs["type"].(string)
 			u.Inbox = append(u.Inbox, Received{ID: id, From: c.dev.LID(), Chat: to, Msg: msg, EncType: typ})
 		}
@@ -79,6 +68,26 @@ func (s *Server) route(c *conn, n *waBinary.Node) {
 		return
 	}
 	c.send(waBinary.Node{Tag: "ack", Attrs: ack})
+}
+
+// open decrypts a message, or asks for it again, unless it is one that came before: nil.
+func (u *User) open(d *Companion, id string, to types.JID, enc *waBinary.Node) *waE2E.Message {
+	raw, err := u.decrypt(d, enc)
+	msg := &waE2E.Message{}
+	if err == nil {
+		if err = proto.Unmarshal(raw, msg); err == nil {
+			return msg
+		}
+		u.s.Logf("%s got a bad protobuf in %s: %v", u.Name, id, err)
+		return nil
+	}
+	u.s.Logf("%s could not decrypt %s: %v", u.Name, id, err)
+	known := slices.ContainsFunc(u.Inbox, func(r Received) bool { return r.ID == id }) // the same ciphertext again
+	if !known && u.retried[id] < maxRetries && to.Server != types.GroupServer {
+		u.retried[id]++
+		u.requestRetry(d, id, u.retried[id])
+	}
+	return nil
 }
 
 func (s *Server) receipt(d *Companion, n *waBinary.Node) {
@@ -133,12 +142,16 @@ func (u *User) RequestRetry(to *User, id string) error {
 	u.s.mu.Lock()
 	defer u.s.mu.Unlock()
 	for _, d := range to.companions {
-		u.requestRetry(d, id)
+		u.requestRetry(d, id, 1)
 	}
 	return nil
 }
 
-func (u *User) requestRetry(d *Companion, id string) {
+// maxRetries is how often a phone asks for one message: a second one may be asked for meanwhile, and each time the
+// session begins anew.
+const maxRetries = 5
+
+func (u *User) requestRetry(d *Companion, id string, count int) {
 	_ = u.dev.Sessions.DeleteSession(context.Background(), d.LID().SignalAddress().String())
 	bundle := u.s.bundleNode(u.LID)
 	kids := bundle.GetChildren()
@@ -147,7 +160,7 @@ func (u *User) requestRetry(d *Companion, id string) {
 			Tag:   "receipt",
 			Attrs: waBinary.Attrs{"id": id, "from": u.LID, "type": "retry", "t": now()},
 			Content: []waBinary.Node{
-				{Tag: "retry", Attrs: waBinary.Attrs{"count": "1", "id": id, "t": now(), "v": "1"}},
+				{Tag: "retry", Attrs: waBinary.Attrs{"count": strconv.Itoa(count), "id": id, "t": now(), "v": "1"}},
 				kids[0],
 				{Tag: "keys", Content: kids[1:]},
 			},

@@ -30,9 +30,9 @@ type User struct {
 	garble     int // corrupt this many outgoing ciphertexts
 
 	sent     map[string]sentMessage
-	retried  map[string]bool // messages that the phone could not decrypt, and asked for again
-	Inbox    []Received      // decrypted messages that reached this user's phone
-	Receipts []Receipt       // receipts that reached this user's phone
+	retried  map[string]int // how often the phone asked again for a message that it could not decrypt
+	Inbox    []Received     // decrypted messages that reached this user's phone
+	Receipts []Receipt      // receipts that reached this user's phone
 }
 
 type sentMessage struct {
@@ -118,7 +118,7 @@ func (s *Server) NewUser(phone, name string) *User {
 		s: s, Name: name, PN: types.NewJID(phone, types.DefaultUserServer),
 		LID:        types.NewJID("1000"+phone, types.HiddenUserServer),
 		companions: map[uint16]*Companion{}, nextDevice: 1, dev: s.db.NewDevice(), sent: map[string]sentMessage{},
-		retried: map[string]bool{},
+		retried: map[string]int{},
 	}
 	id := u.PN
 	u.dev.ID, u.dev.LID, u.dev.PushName = &id, u.LID, name
