@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -175,7 +174,7 @@ func (a *app) sandboxStatus(cmd *cobra.Command, f boxFlags, args []string) error
 			Version string `json:"version"`
 			PID     int    `json:"pid"`
 		}
-		if err := json.NewDecoder(bytes.NewReader(s.Host)).Decode(&h); err != nil {
+		if err := json.Unmarshal(s.Host, &h); err != nil {
 			return err
 		}
 		runs = fmt.Sprintf("%s runs, pid %d", h.Version, h.PID)

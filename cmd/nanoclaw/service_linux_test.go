@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -71,8 +70,16 @@ func TestRunWaitsForDocker(t *testing.T) {
 	}
 
 	c := s.cmd("run", "--wait-docker", "5m")
-	log := &locked{}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	c.Stderr = log
+	said := func() string {
+		b, _ := os.ReadFile(log.Name())
+		return string(b)
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +87,10 @@ func TestRunWaitsForDocker(t *testing.T) {
 		_ = c.Process.Signal(os.Interrupt)
 		_ = c.Wait()
 		if t.Failed() {
-			t.Logf("log of the host:\n%s", log.String())
+			t.Logf("log of the host:\n%s", said())
 		}
 	})
-	eventually(t, time.Minute, "it waits", func() bool { return strings.Contains(log.String(), "waiting for Docker") })
+	eventually(t, time.Minute, "it waits", func() bool { return strings.Contains(said(), "waiting for Docker") })
 	if _, err := daemon.Dial(t.Context(), s.state); err == nil {
 		t.Error("it takes messages without Docker")
 	}
@@ -95,23 +102,6 @@ func TestRunWaitsForDocker(t *testing.T) {
 	if got := s.chat("what is 6*7"); !strings.HasPrefix(got, "42\n") {
 		t.Errorf("chat said %q", got)
 	}
-}
-
-type locked struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // standIn is a systemctl that writes down what it is told, and does of it what matters: it runs what the

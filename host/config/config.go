@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -97,6 +98,13 @@ func (n Network) ProxyFunc() func(*http.Request) (*url.URL, error) {
 	}
 	u, err := url.Parse(n.Proxy)
 	return func(*http.Request) (*url.URL, error) { return u, err }
+}
+
+// Transport is a new way to servers that are trusted as such: of models and of WhatsApp.
+func (n Network) Transport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy, t.TLSClientConfig = n.ProxyFunc(), &tls.Config{RootCAs: n.RootCAs()}
+	return t
 }
 
 // RootCAs are the system's and that of the proxy; nil = the system's.

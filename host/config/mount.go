@@ -58,12 +58,12 @@ func (b *builder) mountRules(c *Config, f *file) {
 	for _, root := range f.Mounts.Allow {
 		path, err := b.absolute(root)
 		if err == nil {
-			err = refused(path, resolved(path))
+			err = refused(path, Resolved(path))
 		}
 		if err != nil {
 			b.fail("mounts.allow", "%q %v", root, err)
 		}
-		b.allowed = append(b.allowed, resolved(path))
+		b.allowed = append(b.allowed, Resolved(path))
 	}
 	if f.Mounts.Allow == nil {
 		home, _ := homeDir() // none: no mount gets as far as the list
@@ -71,13 +71,13 @@ func (b *builder) mountRules(c *Config, f *file) {
 	}
 	if b.sandboxed() { // whose Docker daemon sees the workspace alone
 		b.inWorkspace("state_dir", c.StateDir)
-		b.allowed = []string{resolved(b.dir)}
+		b.allowed = []string{Resolved(b.dir)}
 	}
 }
 
 // inWorkspace refuses a directory that containers in a Docker Sandbox could not be given.
 func (b *builder) inWorkspace(at, dir string) {
-	if !within(resolved(dir), resolved(b.dir)) {
+	if !Within(Resolved(dir), Resolved(b.dir)) {
 		b.fail(at, "%s is outside of %s: in a Docker Sandbox only what is in its workspace can be mounted", dir, b.dir)
 	}
 }
@@ -103,10 +103,10 @@ func (b *builder) mountPath(c *Config, written string) (string, error) {
 			return "", fmt.Errorf("%s holds %s, or a symlink to it, which is not for agents", written, own)
 		}
 	}
-	if below(real, resolved(c.StateDir)) || below(real, resolved(c.SkillsDir)) {
+	if below(real, Resolved(c.StateDir)) || below(real, Resolved(c.SkillsDir)) {
 		return "", fmt.Errorf("%s belongs to NanoClaw", written)
 	}
-	if !slices.ContainsFunc(b.allowed, func(root string) bool { return within(real, root) }) {
+	if !slices.ContainsFunc(b.allowed, func(root string) bool { return Within(real, root) }) {
 		hint := "if you mean it, list it as allow in [mounts]"
 		if b.sandboxed() {
 			hint = "in a Docker Sandbox only what is in its workspace can be mounted"
@@ -169,7 +169,7 @@ func trail(p string, seen map[string]string) {
 	if seen[p] != "" || p == "/" {
 		return
 	}
-	at := filepath.Join(resolved(filepath.Dir(p)), filepath.Base(p))
+	at := filepath.Join(Resolved(filepath.Dir(p)), filepath.Base(p))
 	seen[p] = at
 	if link, err := os.Readlink(at); err == nil {
 		if !filepath.IsAbs(link) {
@@ -180,18 +180,18 @@ func trail(p string, seen map[string]string) {
 	trail(filepath.Dir(p), seen)
 }
 
-// within reports whether p is dir or below it. Both are clean.
-func within(p, dir string) bool {
+// Within reports whether p is dir or below it. Both are clean.
+func Within(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// resolved follows symlinks in as much of p as exists.
-func resolved(p string) string {
+// Resolved follows symlinks in as much of p as exists.
+func Resolved(p string) string {
 	if real, err := filepath.EvalSymlinks(p); err == nil {
 		return real
 	}
 	if parent := filepath.Dir(p); parent != p {
-		return filepath.Join(resolved(parent), filepath.Base(p))
+		return filepath.Join(Resolved(parent), filepath.Base(p))
 	}
 	return p
 }

@@ -53,7 +53,7 @@ func (c *Config) flows(names []host.RoleName, n host.RoleName) (out []step) {
 		}
 		for _, w := range r.Mounts {
 			if m != n && w.Write && slices.ContainsFunc(o.Mounts, func(x host.Mount) bool {
-				return within(w.Path, x.Path) || within(x.Path, w.Path)
+				return Within(w.Path, x.Path) || Within(x.Path, w.Path)
 			}) {
 				out = append(out, step{m, w.Path})
 			}

@@ -54,7 +54,7 @@ func refused(path, real string) error {
 		}
 	}
 	place, parent := strings.ToLower(real), strings.ToLower(filepath.Dir(real))
-	in := func(dir string) bool { return within(place, dir) }
+	in := func(dir string) bool { return Within(place, dir) }
 	rel, inHome := strings.CutPrefix(place, strings.ToLower(home)+"/")
 	rel = strings.ReplaceAll(rel, " ", "?")
 	whole := slices.Contains(broad, rel) || strings.HasPrefix(rel, ".") && !strings.Contains(rel, "/")
@@ -67,7 +67,7 @@ func refused(path, real string) error {
 		return errors.New("is or holds your whole home directory; name a directory in it")
 	case slices.ContainsFunc(system, in) && !(inHome && slices.ContainsFunc(system[len(system)-2:], in)):
 		return errors.New("belongs to the system")
-	case inHome && slices.ContainsFunc(logins, func(dir string) bool { return within(rel, dir) }):
+	case inHome && slices.ContainsFunc(logins, func(dir string) bool { return Within(rel, dir) }):
 		return errors.New("is where programs keep logins")
 	case slices.Contains(shelves, parent) || inHome && whole:
 		return errors.New("is too much at once; name a directory in it")
@@ -82,8 +82,8 @@ func homeDir() (string, error) {
 	if err != nil || !filepath.IsAbs(home) || filepath.Clean(home) == "/" {
 		return "", errors.New("cannot be compared with your home directory: set $HOME")
 	}
-	return resolved(home), nil
+	return Resolved(home), nil
 }
 
 // below is within, with capitals equal: for what is refused, as not every disk tells them apart.
-func below(p, dir string) bool { return within(strings.ToLower(p), strings.ToLower(dir)) }
+func below(p, dir string) bool { return Within(strings.ToLower(p), strings.ToLower(dir)) }

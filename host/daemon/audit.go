@@ -43,7 +43,7 @@ func RenewAudit(ctx context.Context, state string) (aside string, err error) {
 		return "", err
 	}
 	defer unlock()
-	st, err := store.Open(ctx, filepath.Join(state, "nanoclaw.db"))
+	st, err := store.Open(ctx, database(state))
 	if err != nil {
 		return "", err
 	}

@@ -143,7 +143,7 @@ func (d *Daemon) openState(ctx context.Context) error {
 		return err
 	}
 	d.onClose(func() error { unlock(); return nil })
-	if d.store, err = store.Open(ctx, filepath.Join(d.config().StateDir, "nanoclaw.db")); err != nil {
+	if d.store, err = store.Open(ctx, database(d.config().StateDir)); err != nil {
 		return err
 	}
 	d.onClose(d.store.Close)
@@ -181,12 +181,15 @@ func (d *Daemon) openEngine(ctx context.Context) (err error) {
 	return nil
 }
 
+// workspaces is where each agent has a directory.
+func workspaces(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "workspaces") }
+
 func (d *Daemon) openAgents() {
 	cfg := d.config()
 	e := cfg.Engine
 	d.agents = agent.New(agent.Config{
 		Engine: d.engine.Engine, Image: d.engine.Image, Runner: d.engine.File,
-		Workspaces: filepath.Join(cfg.StateDir, "workspaces"),
+		Workspaces: workspaces(cfg),
 		Attached:   d.files.Reader,
 		Handler:    func(s host.Scope) http.Handler { return d.current.Load().broker.Handler(s) },
 		MaxAgents:  e.MaxAgents, MaxDelegates: e.MaxDelegates, MaxSpares: e.MaxSpares, SpareIdle: e.SpareIdle,

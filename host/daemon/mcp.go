@@ -102,7 +102,7 @@ func (d *Daemon) serveOffer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	writeJSON(w, Offer{publicTools(s), left, filepath.Join(d.config().StateDir, "workspaces", string(s.Agent.ID))})
+	writeJSON(w, Offer{publicTools(s), left, filepath.Join(workspaces(d.config()), string(s.Agent.ID))})
 }
 
 func (d *Daemon) serveCall(w http.ResponseWriter, r *http.Request) {

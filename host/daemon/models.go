@@ -24,8 +24,8 @@ func newBroker(
 ) *broker.Broker {
 	vault.Use(func() map[string]host.SecretSource { return secrets(cfg) })
 	models := model.New(model.Config{
-		Choose: cfg.Choices, Endpoints: endpoints(cfg, vault), Proxy: cfg.Network.ProxyFunc(),
-		RootCAs: cfg.Network.RootCAs(), Log: parts.Log,
+		Choose: cfg.Choices, Endpoints: endpoints(cfg, vault), Transport: cfg.Network.Transport(),
+		Log: parts.Log,
 	})
 	parts.Models = func(role *host.Role, name string) (broker.Model, error) { return models.Model(role, name) }
 	parts.Upstream = func(role *host.Role) (broker.Upstream, error) {
@@ -73,8 +73,8 @@ func TryModel(ctx context.Context, cfg *config.Config, vault *secret.Vault, role
 		ends[choice[0].Provider] = end
 	}
 	m, err := model.New(model.Config{
-		Choose: func(*host.Role) []host.ModelChoice { return choice }, Endpoints: ends, Proxy: cfg.Network.ProxyFunc(),
-		RootCAs: cfg.Network.RootCAs(), Silence: silence, Log: hclog.NewNullLogger(),
+		Choose: func(*host.Role) []host.ModelChoice { return choice }, Endpoints: ends, Transport: cfg.Network.Transport(),
+		Silence: silence, Log: hclog.NewNullLogger(),
 	}).Model(role, "")
 	if err == nil {
 		_, err = m.Complete(ctx, wire.LLMRequest{MaxTokens: 32, Messages: []wire.LLMMessage{{

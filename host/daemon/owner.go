@@ -186,11 +186,21 @@ func RemoveGrant(ctx context.Context, cfg *config.Config, n int64) error {
 
 // withStore opens the database beside a host that may be running; nil when there is none yet.
 func withStore(ctx context.Context, state string, f func(*store.Store) error) error {
-	path := filepath.Join(state, "nanoclaw.db")
-	if _, err := os.Stat(path); os.IsNotExist(err) {
+	if _, err := os.Stat(database(state)); os.IsNotExist(err) {
 		return f(nil)
 	}
-	s, err := store.Open(ctx, path)
+	return inStore(ctx, state, f)
+}
+
+// database is the one file of rows in a state directory.
+func database(state string) string { return filepath.Join(state, "nanoclaw.db") }
+
+// inStore is withStore that makes the database where there is none.
+func inStore(ctx context.Context, state string, f func(*store.Store) error) error {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, database(state))
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -118,14 +116,7 @@ func AddRoute(ctx context.Context, cfg *config.Config, t host.Route, author stri
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return err
-	}
-	s, err := store.Open(ctx, filepath.Join(cfg.StateDir, "nanoclaw.db")) // it is made here when no host has run yet
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.PutRoute(ctx, rowOf(t, author)), s.Close())
+	return inStore(ctx, cfg.StateDir, func(s *store.Store) error { return s.PutRoute(ctx, rowOf(t, author)) })
 }
 
 // RemoveRoute takes a row away.

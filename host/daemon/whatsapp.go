@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,11 +21,7 @@ import (
 func WhatsApp(cfg *config.Config, log hclog.Logger) whatsapp.Config {
 	return whatsapp.Config{
 		Path: filepath.Join(cfg.StateDir, "whatsapp.db"), Log: log.Named("whatsapp"),
-		Transport: func() *http.Transport {
-			t := http.DefaultTransport.(*http.Transport).Clone()
-			t.Proxy, t.TLSClientConfig = cfg.Network.ProxyFunc(), &tls.Config{RootCAs: cfg.Network.RootCAs()}
-			return t
-		},
+		Transport: cfg.Network.Transport,
 	}
 }
 
@@ -58,7 +53,7 @@ func (d *Daemon) joinChats(ctx context.Context) error {
 
 // join: files that both agents have stay apart.
 func (d *Daemon) join(ctx context.Context, from, to host.Agent) error {
-	dir := filepath.Join(d.config().StateDir, "workspaces")
+	dir := workspaces(d.config())
 	was, is := filepath.Join(dir, string(from.ID)), filepath.Join(dir, string(to.ID))
 	err := os.Rename(was, is)
 	if errors.Is(err, fs.ErrExist) { // it is not empty

@@ -2,10 +2,8 @@ package model
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -41,10 +39,9 @@ type Endpoint struct {
 type Config struct {
 	// Choose is the model of a role, then its fallbacks, with "auto" decided: config.Config.Choices.
 	Choose    func(role *host.Role) []host.ModelChoice
-	Endpoints map[string]Endpoint                   // by provider
-	Proxy     func(*http.Request) (*url.URL, error) // nil = never
-	RootCAs   *x509.CertPool                        // nil = the system's
-	Silence   time.Duration                         // a server that says nothing for so long is given up; 0 = 5 minutes
+	Endpoints map[string]Endpoint // by provider
+	Transport *http.Transport     // nil = one without a proxy
+	Silence   time.Duration       // a server that says nothing for so long is given up; 0 = 5 minutes
 	Log       hclog.Logger
 }
 

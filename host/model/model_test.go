@@ -327,7 +327,7 @@ func TestProxyIsUsedWhenGiven(t *testing.T) {
 		}
 		via := false
 		cfg := config(new(bytes.Buffer), model.Endpoint{Kind: kind, BaseURL: "http://model.invalid" + u.Path, Key: keyed(modeltest.Key)})
-		cfg.Proxy = func(*http.Request) (*url.URL, error) { via = true; return u, nil }
+		cfg.Transport = &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { via = true; return u, nil }}
 		if _, err := provider(t, cfg).Complete(t.Context(), request("hi"), nil); err != nil || !via {
 			t.Errorf("via the proxy: %t, %v", via, err)
 		}

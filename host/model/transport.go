@@ -3,7 +3,6 @@ package model
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -50,8 +49,11 @@ func listen(ctx context.Context, silence, patience time.Duration) (context.Conte
 
 // newTransport is the way to every provider.
 func newTransport(cfg Config) *http.Transport {
+	if cfg.Transport != nil {
+		return cfg.Transport
+	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy, t.TLSClientConfig = cfg.Proxy, &tls.Config{RootCAs: cfg.RootCAs}
+	t.Proxy = nil
 	return t
 }
 

@@ -39,7 +39,7 @@ func TestOriginalStore(t *testing.T) {
 					end(t, s)
 				}
 			}
-			if got := begin(t, s, 100); got != c.want {
+			if got := begin(t, s); got != c.want {
 				t.Errorf("the turn has %q, want %q", got, c.want)
 			}
 		})
@@ -75,9 +75,9 @@ func TestNothingIsSkipped(t *testing.T) {
 }
 
 // begin is the texts of the next turn; "" = nothing waits.
-func begin(t *testing.T, s *Store, max int) (texts string) {
+func begin(t *testing.T, s *Store) (texts string) {
 	t.Helper()
-	turn, _ := s.Begin(t.Context(), main.ID, host.NewTurnID(), max)
+	turn, _ := s.Begin(t.Context(), main.ID, host.NewTurnID(), 100)
 	for i, m := range turn.Messages {
 		if i > 0 {
 			texts += " "

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/nanoclaw/nanoclaw/host"
+	"github.com/nanoclaw/nanoclaw/host/config"
 )
 
 // What is where in the workspace. The agents' files, messages and keys are in its state directory.
@@ -31,25 +32,13 @@ func CheckWorkspace(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir = resolved(dir)
+	dir = config.Resolved(dir)
 	home, _ := os.UserHomeDir()
-	home = resolved(home)
-	if dir == home || strings.HasPrefix(home, strings.TrimSuffix(dir, "/")+"/") {
+	if config.Within(config.Resolved(home), dir) {
 		return "", fmt.Errorf("%w: %s is or holds your whole home directory, and all of a workspace is in the sandbox's "+
 			"hands: name a directory of its own", host.ErrInvalid, dir)
 	}
 	return dir, nil
-}
-
-// resolved follows links in as much of p as exists: the path is the same when the rest does.
-func resolved(p string) string {
-	if real, err := filepath.EvalSymlinks(p); err == nil {
-		return real
-	}
-	if parent := filepath.Dir(p); parent != p {
-		return filepath.Join(resolved(parent), filepath.Base(p))
-	}
-	return p
 }
 
 // place puts the Linux programs for arch into the workspace, and skills where there are none yet. It says
