@@ -227,12 +227,11 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	cl := &client{frames: make(chan Frame, 256), sends: make(chan send), gone: make(chan struct{})}
 	out := &writer{http.NewResponseController(w), w}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	if out.write(Frame{Type: "hello"}) != nil {
-		return
-	}
-	c.add(chat, cl)
+	c.add(chat, cl) // before the client is told that it is there: what is sent from then on reaches it
 	defer c.remove(chat, cl)
-	cl.serve(r.Context(), out)
+	if out.write(Frame{Type: "hello"}) == nil {
+		cl.serve(r.Context(), out)
+	}
 }
 
 // serve writes frames until the client goes. What Show queued before a message goes first.
