@@ -379,8 +379,8 @@ func (p probe) granted(r *host.Role) bool {
 		under := len(g.Paths) == 0 || slices.ContainsFunc(g.Paths, func(at string) bool {
 			return strings.HasPrefix(p.path+"/", strings.TrimSuffix(at, "/")+"/")
 		})
-		if g.Scheme == p.scheme && onHost && onPort && by && under && (!near || g.Private) {
-			return true
+		if g.Scheme == p.scheme && onHost && onPort && by && under {
+			return !near || g.Private // the first grant that fits decides, whatever a later one says
 		}
 	}
 	return false
